@@ -1,0 +1,153 @@
+"""The running engine: what plugins, the store and the solver are given of each other (`img.ports.Host`)."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from img.errors import Cancelled, ImgError, PluginError, UsageError
+from img.events import Event, Progress
+from img.plugin.registry import Registry
+from img.store.store import Store
+
+if TYPE_CHECKING:
+    from img.oci.spec import Descriptor
+    from img.ports import Sandbox
+
+SILENCE = 0.1
+"""Seconds between two progress events of one transfer."""
+
+
+class Engine:
+    """One session's engine. Cheap to make; the store opens, plugins load and the sandbox starts at first use."""
+
+    def __init__(self, root: Path, settings: Mapping[str, str], registry: Registry) -> None:
+        self.settings = dict(settings)
+        self.registry = registry
+        self.contexts: dict[str, Path] = {}
+        self.sink: Callable[[Event], None] = lambda event: None
+        self._root = root
+        self._lock = threading.RLock()
+        self._store: Store | None = None
+        self._sandbox: Any = None
+        self._plugins: dict[tuple[str, str], Any] = {}
+        self._credentials: dict[str, tuple[str, str] | None] = {}
+        self._callbacks: dict[object, Callable[[], None]] = {}
+        self._cancelled = threading.Event()
+        self._told: dict[str, float] = {}
+
+    # --- what is shared ------------------------------------------------------------------------------------
+
+    @property
+    def store(self) -> Store:
+        with self._lock:
+            if self._store is None:
+                self._store = Store(self._root, self)
+            return self._store
+
+    @property
+    def sandbox(self) -> Sandbox:
+        with self._lock:
+            if self._sandbox is None:
+                from img.sandbox.client import Sandbox as Real
+
+                self._sandbox = Real.start(paths=[path for path in sys.path if path])
+            sandbox: Sandbox = self._sandbox
+            return sandbox
+
+    def load(self, kind: str, name: str) -> Any:
+        """The plugin object offered as (kind, name); made once."""
+        with self._lock:
+            if (kind, name) not in self._plugins:
+                make = self.registry.load(kind, name)
+                try:
+                    self._plugins[kind, name] = make(self)
+                except ImgError:
+                    raise
+                except Exception as error:
+                    reason = f"{type(error).__name__}: {error}"
+                    raise PluginError(f"the {kind} {name!r} can't be made: {reason}") from error
+            return self._plugins[kind, name]
+
+    def context(self, name: str) -> Path:
+        """The folder of a local context."""
+        if name not in self.contexts:
+            raise UsageError(f"there is no context named {name!r}")
+        return self.contexts[name]
+
+    def credentials(self, host: str) -> tuple[str, str] | None:
+        """User name and password for `host`; plugins are asked once."""
+        with self._lock:
+            if host not in self._credentials:
+                self._credentials[host] = self.registry.first("img_credentials", host=host, scope="")
+            return self._credentials[host]
+
+    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
+        """A remote layer's bytes, from the source plugin that made it known."""
+        stream: IO[bytes] = self.load("source", origin["scheme"]).open_blob(origin, descriptor)
+        return stream
+
+    # --- events --------------------------------------------------------------------------------------------
+
+    def emit(self, event: Event) -> None:
+        """Hand one event to the observers of the running build."""
+        self.sink(event)
+
+    def progress(self, id: str, action: str, current: int, total: int) -> None:
+        """Tell of a transfer, but not more often than people can read."""
+        now = time.monotonic()
+        if current < total and now - self._told.get(id, 0.0) < SILENCE:
+            return
+        self._told[id] = now
+        self.emit(Progress("", id, action, current, total, now))
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
+    def cancel(self) -> None:
+        """Stop everything that runs. Safe from any thread, also twice."""
+        self._cancelled.set()
+        with self._lock:
+            callbacks = list(self._callbacks.values())
+        for callback in callbacks:
+            callback()
+
+    def check(self) -> None:
+        """Raises `Cancelled` if the build was cancelled."""
+        if self.cancelled:
+            raise Cancelled
+
+    def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Register `callback`; the returned function takes it away again."""
+        token = object()
+        with self._lock:
+            self._callbacks[token] = callback
+        if self.cancelled:
+            callback()
+        return lambda: self._forget(token)
+
+    def _forget(self, token: object) -> None:
+        with self._lock:
+            self._callbacks.pop(token, None)
+
+    def reset(self) -> None:
+        """Be ready for the next build of the same session."""
+        self._cancelled.clear()
+        self._told.clear()
+
+    def close(self) -> None:
+        """End the run: sweep the store's tmp, stop the sandbox."""
+        with self._lock:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+            if self._sandbox is not None:
+                self._sandbox.close()
+                self._sandbox = None

@@ -1,0 +1,94 @@
+"""What happens during a build, as values on a queue. An observer that is slow or fails can't hurt the build.
+
+Steps are named by the digest of their node. Times are seconds of `time.monotonic`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from img.errors import Place
+
+
+class BuildStarted(NamedTuple):
+    """The graph is known; `steps` is (digest, title) in the order of the build file."""
+
+    steps: tuple[tuple[str, str], ...]
+    time: float
+
+
+class StepStarted(NamedTuple):
+    step: str
+    title: str
+    place: Place | None
+    time: float
+
+
+class StepCached(NamedTuple):
+    """The step's result was there already. `words` says in one line by what it was found."""
+
+    step: str
+    title: str
+    words: str
+    time: float
+
+
+class StepLog(NamedTuple):
+    """Bytes the step's process wrote; not cut at line ends."""
+
+    step: str
+    stream: Literal["stdout", "stderr"]
+    data: bytes
+    time: float
+
+
+class Progress(NamedTuple):
+    """How far a transfer or other countable work is. `total` is 0 while unknown. `id` is unique within the build."""
+
+    step: str
+    id: str
+    action: str
+    """A word: ``pulling``, ``unpacking``, ``pushing``, ``exporting``."""
+    current: int
+    total: int
+    time: float
+
+
+class Warning(NamedTuple):
+    message: str
+    place: Place | None
+    time: float
+
+
+class StepDone(NamedTuple):
+    step: str
+    title: str
+    seconds: float
+    time: float
+
+
+class StepFailed(NamedTuple):
+    step: str
+    title: str
+    message: str
+    time: float
+
+
+class Note(NamedTuple):
+    """One line for people: the rung in use, an image's name and digest."""
+
+    message: str
+    time: float
+
+
+class BuildDone(NamedTuple):
+    """The last event. `ok` is False after an error or a cancellation."""
+
+    ok: bool
+    seconds: float
+    time: float
+
+
+Event = (
+    BuildStarted | StepStarted | StepCached | StepLog | Progress | Warning | StepDone | StepFailed | Note | BuildDone
+)

@@ -1,0 +1,84 @@
+"""From finished goals to exporters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from img.engine import Engine
+from img.errors import ImgError, UsageError
+from img.ir.definition import Definition, Target
+from img.ir.walk import chain
+from img.ports import Export, Snapshot
+from img.request import BuildResult, Options
+
+Output = tuple[str, dict[str, str]]
+"""An exporter's name and its attributes."""
+
+NAMED = ("image", "registry", "oci", "docker")
+"""Exporters that take the build's tags as ``name`` unless they were given one."""
+
+
+def chosen(engine: Engine, options: Options) -> list[Output]:
+    """The exporters of a build, in order. Tags without any output go to the image store. Raises `UsageError`."""
+    from img.oci.reference import Reference
+
+    names = ",".join(str(Reference.parse(tag)) for tag in options.tags)
+    if not options.outputs:
+        return [("image", {"name": names})] if names else []
+    outputs: list[Output] = []
+    known = engine.registry.names("exporter")
+    for asked in options.outputs:
+        attrs = dict(asked)
+        kind = attrs.pop("type", "")
+        if kind not in known:
+            raise UsageError(f"there is no output type {kind!r}", hint=f"types: {', '.join(known)}")
+        if names and kind in NAMED:
+            attrs.setdefault("name", names)
+        outputs.append((kind, attrs))
+    return outputs
+
+
+def export(
+    engine: Engine, definition: Definition, snapshots: Sequence[Snapshot], outputs: Sequence[Output]
+) -> BuildResult:
+    """Hand each finished target to each exporter."""
+    exports = [_finished(engine, target, s) for target, s in zip(definition.targets, snapshots, strict=True)]
+    lines = [engine.load("exporter", kind).export(exports, attrs) for kind, attrs in outputs]
+    names = [name for kind, attrs in outputs if kind == "image" for name in attrs.get("name", "").split(",")]
+    found = [(name, engine.store.images.get(name)) for name in names if name]
+    images = tuple((name, descriptor.digest) for name, descriptor in found if descriptor is not None)
+    return BuildResult(images, tuple(lines), definition.warnings, tuple(snapshots))
+
+
+def layer_groups(target: Target, snapshot: Snapshot) -> list[tuple[str, ...]]:
+    """Which store layers make each layer of the image: the base's one by one, then those of the nodes up to and with
+    each that closes a layer. Relies on each node of `chain` but the first having added exactly one layer."""
+    nodes = chain(target.root)
+    base = len(snapshot.layers) - (len(nodes) - 1)
+    groups = [(id,) for id in snapshot.layers[:base]]
+    closing = frozenset(target.layers)
+    pending: list[str] = []
+    for node, id in zip(nodes[1:], snapshot.layers[base:], strict=True):
+        pending.append(id)
+        if node.digest in closing:
+            groups.append(tuple(pending))
+            pending = []
+    if pending:
+        raise ImgError("the frontend's target has nodes above its last layer; this is an error of the frontend")
+    return groups
+
+
+def _finished(engine: Engine, target: Target, snapshot: Snapshot) -> Export:
+    groups = layer_groups(target, snapshot)
+    base = len(snapshot.layers) - (len(chain(target.root)) - 1)
+    rows = [engine.store.layers.get(group[-1]) for group in groups[base:]]
+    created = tuple(rfc3339(row.created if row else 0.0) for row in rows)
+    return Export(target, snapshot, tuple(groups), created)
+
+
+def rfc3339(seconds: float) -> str:
+    """Unix time as OCI's configurations write it, in UTC with nanoseconds."""
+    whole = int(seconds)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+    return f"{text}.{int((seconds - whole) * 1e9):09d}Z"

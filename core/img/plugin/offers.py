@@ -1,0 +1,31 @@
+"""What a plugin says of itself: light records, cheap to list, naming the heavy object only by its import path."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+OfferKind = Literal["frontend", "backend", "source", "snapshotter", "exporter", "cache", "reporter", "pass", "command"]
+KINDS: tuple[str, ...] = get_args(OfferKind)
+
+
+class Offer(NamedTuple):
+    """One thing that a plugin can do.
+
+    `target` is ``"package.module:attribute"``: a class or function that makes the object for this `kind` (see
+    `img.ports` for what each kind must be). It is imported only when somebody asks for this very offer. Two offers of
+    one (kind, name) are an error that names both distributions.
+    """
+
+    kind: OfferKind
+    name: str
+    help: str
+    target: str
+
+
+class Setting(NamedTuple):
+    """One setting: its flag, its key in the settings file, its environment variable and its line in the docs."""
+
+    name: str
+    help: str
+    env: str = ""
+    default: str = ""

@@ -1,0 +1,251 @@
+"""What the engine asks of plugins. One Protocol for each kind of offer, with its contract in prose.
+
+An offer's `target` is called with one argument, the `Host`, and must return an object that keeps the protocol of its
+kind. All methods are plain blocking calls; the solver runs them in threads, several at once, so implementations must
+be safe to call from several threads. A method that may take long must look at `Host.cancelled` or register with
+`Host.on_cancel`. Errors are `img.errors`, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from img.events import Event
+from img.ir.definition import Definition, Target
+from img.ir.nodes import Exec, Node, Source
+
+if TYPE_CHECKING:
+    from img.oci.spec import Descriptor
+    from img.store.store import Store
+
+Json = Any
+
+
+class Sandbox(Protocol):
+    """The engine's end of the helper process (`img.sandbox.client.Sandbox` is the real one)."""
+
+    rung: str
+    """``overlay`` (rootful), ``userns`` (user namespace with a subuid range), or ``none`` (no namespaces)."""
+
+    def call(self, function: str, *args: Json, fds: Sequence[int] = ()) -> Json:
+        """Run ``"package.module:function"`` in a forked child inside the helper's namespaces, and return its result.
+
+        Arguments and result are JSON values. `fds` arrive as the keyword argument ``fds``, a list of open file
+        descriptors, which the child closes. An `ImgError` raised there is raised here.
+        """
+
+
+class Host(Protocol):
+    """What a plugin object is given of the running engine."""
+
+    store: Store
+    settings: Mapping[str, str]
+    """Settings by name, e.g. ``network``; environment variables never reach plugins any other way."""
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Started at the first use."""
+
+    def emit(self, event: Event) -> None:
+        """Put an event on the build's queue. Never blocks, never raises."""
+
+    @property
+    def cancelled(self) -> bool: ...
+
+    def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` once when the build is cancelled (at once if it is already). Returns its removal."""
+
+    def context(self, name: str) -> Path:
+        """The folder of the local context `name`. Raises `UsageError` for an unknown name."""
+
+    def load(self, kind: str, name: str) -> Any:
+        """The plugin object offered as (kind, name), made once per session. Raises `PluginError`."""
+
+    def credentials(self, host: str) -> tuple[str, str] | None:
+        """User name and password for a registry host, from the `img_credentials` hook."""
+
+
+# --- what a step yields -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A filesystem: layers from the bottom up, each named by its id in the store."""
+
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of this machine, seen through ignore rules: what a ``local`` source yields. Never written to."""
+
+    path: str
+    ignore: tuple[str, ...] = ()
+    """Patterns of an ignore file in order, as they stand after reading (`img.files.patterns`)."""
+    name: str = "context"
+    """The context's name, for messages."""
+
+
+Result = Snapshot | Folder
+
+
+# --- frontend ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FrontendRequest:
+    """What `img build` was asked to build, as far as a frontend must know."""
+
+    file: str
+    """Name of the build file, for messages."""
+    text: bytes
+    args: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
+    platforms: tuple[str, ...] = ()
+    """Empty: the machine's own."""
+    build_platform: str = "linux/amd64"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BaseImage:
+    """What a frontend learns of an image: a source node pinned to it, and its configuration (config.md)."""
+
+    source: Source
+    config: Mapping[str, Json]
+    layers: int
+    """How many layers it has."""
+
+
+class Resolver(Protocol):
+    """What a frontend may ask of the world while it makes a graph. Answers are recorded, so that a later build can
+    tell whether the same file would give the same graph."""
+
+    def image(self, ref: str, platform: str) -> BaseImage:
+        """The image `ref` (as written in the file) for `platform`. Raises `RegistryError` and `UsageError`."""
+
+    def context_file(self, path: str) -> bytes | None:
+        """Bytes of a small file of the main context, None if it is not there. At most 4 MiB."""
+
+
+class Frontend(Protocol):
+    """Turns a build file into a `Definition`. Pure but for the resolver: same request and answers, same result."""
+
+    def load(self, request: FrontendRequest, resolver: Resolver) -> Definition:
+        """Raises `FrontendError` with the place of each independent problem."""
+
+
+# --- source --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What a source stands for right now. Equal keys promise equal files."""
+
+    key: str
+    """Text that goes into cache keys, e.g. a manifest digest with the platform."""
+    words: str = ""
+    """The same for people."""
+
+
+class SourcePlugin(Protocol):
+    """Files from outside, for one scheme (the offer's name)."""
+
+    def pin(self, source: Source) -> Pin | None:
+        """The cheapest stable identity; None if the source has none as a whole (local: content is keyed per use)."""
+
+    def fetch(self, source: Source) -> Result:
+        """The files. For images only descriptors: layers stay remote until a form of them is asked for."""
+
+
+class ImageSource(SourcePlugin, Protocol):
+    """A source whose things are images."""
+
+    def resolve(self, ref: str, platform: str) -> BaseImage:
+        """See `Resolver.image`."""
+
+    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
+        """A stream of the blob's bytes from where it came (`origin` is what `fetch` left in the store's layer row).
+
+        The caller verifies the digest. Raises `RegistryError`.
+        """
+
+
+# --- backend -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a backend works here. `reason` says what it runs on, or what is missing; `remedy` what would help."""
+
+    ok: bool
+    reason: str
+    remedy: str = ""
+
+
+class Worker(Protocol):
+    """Executes one instruction at a time."""
+
+    def probe(self) -> Availability:
+        """Try, cheaply, whether this backend works here. Never raises."""
+
+    def run(self, node: Node, inputs: Sequence[Result]) -> Snapshot:
+        """Make `node` from the results of its inputs (in the order of `node.inputs`) and return its filesystem.
+
+        On any error nothing is left behind: no process, no mount, no file but in the store's tmp. Raises
+        `StepFailed` if the step's process failed, `BackendError` if a promise can't be kept, `FileError` for
+        paths that are wrong, `Cancelled`.
+        """
+
+
+class GraphBackend(Protocol):
+    """Takes the whole definition."""
+
+    def probe(self) -> Availability: ...
+
+    def solve(self, definition: Definition) -> Sequence[Snapshot]: ...
+
+
+Executor = Callable[[Exec, Snapshot], Snapshot]
+
+
+# --- exporter ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One finished target: its description and its filesystem, with the time each new layer was first made."""
+
+    target: Target
+    snapshot: Snapshot
+    groups: tuple[tuple[str, ...], ...]
+    """Layers of the image bottom up; each group of store layer ids becomes one layer."""
+    created: tuple[str, ...]
+    """RFC 3339 time of each group that is not the base's, bottom up."""
+
+
+class Exporter(Protocol):
+    """Puts finished targets somewhere."""
+
+    def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> str:
+        """Write the images. `attrs` are those of ``--output type=NAME,…`` (``dest``, ``name``, …), checked here.
+
+        Returns one line for people. All or nothing: on error nothing half-written is left. Raises `UsageError` for
+        an unknown or missing attribute, `RegistryError`, `StoreError`.
+        """
+
+
+# --- reporter ------------------------------------------------------------------------------------------------------
+
+
+class Reporter(Protocol):
+    """Shows events. Runs on a thread of its own; an exception switches it off and is shown once."""
+
+    def handle(self, event: Event) -> None: ...
+
+    def close(self) -> None:
+        """No more events will come: leave the terminal as it was."""

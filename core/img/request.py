@@ -1,0 +1,85 @@
+"""What is asked of a build, and what comes of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from img.errors import UsageError
+from img.ports import Snapshot
+
+DEFAULT_FILES = ("Dockerfile", "dockerfile", "Containerfile")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a build runs and where its results go, whatever it builds from."""
+
+    tags: tuple[str, ...] = ()
+    outputs: tuple[Mapping[str, str], ...] = ()
+    """``--output`` attributes, each with ``type``."""
+    no_cache: bool = False
+    pull: bool = False
+    backend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Options):
+    """What to build. `context` is a folder; `file` the build file (empty: the default names in the context)."""
+
+    context: str = "."
+    file: str = ""
+    args: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
+    platforms: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    frontend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """(name, manifest digest) of each image now in the store, a line for people per output, warnings."""
+
+    images: tuple[tuple[str, str], ...]
+    lines: tuple[str, ...]
+    warnings: tuple[str, ...]
+    snapshots: tuple[Snapshot, ...]
+
+
+def context_folder(request: Request) -> Path:
+    """The context. Raises `UsageError` if it is no folder."""
+    context = Path(request.context)
+    if not context.is_dir():
+        problem = "is not a folder" if context.exists() else "does not exist"
+        raise UsageError(f"the context {request.context} {problem}", hint="name the folder to build from, e.g. .")
+    return context
+
+
+def build_file(request: Request) -> Path:
+    """Where the build file is. Raises `UsageError` naming what was looked for, and what is there."""
+    if request.file:
+        path = Path(request.file)
+        if not path.is_file():
+            raise UsageError(f"there is no build file {request.file}", hint="-f is relative to the current folder")
+        return path
+    for name in DEFAULT_FILES:
+        path = Path(request.context) / name
+        if path.is_file():
+            return path
+    there = sorted(name for name in os.listdir(request.context) if "ockerfile" in name or "ontainerfile" in name)
+    hint = f"there is {', '.join(there[:5])}: name it with -f" if there else "name one with -f"
+    raise UsageError(f"there is no {DEFAULT_FILES[0]} in {request.context}", hint=hint)
+
+
+def shown(file: Path) -> str:
+    """The file's name for messages: relative to the current folder unless it lies elsewhere."""
+    relative = os.path.relpath(file)
+    return os.fspath(file) if relative.startswith("..") else relative
+
+
+def inside(file: Path, context: Path) -> str:
+    """The build file's path in the context, or empty: ``<file>.dockerignore`` is looked for beside it."""
+    real, root = os.path.realpath(file), os.path.realpath(context)
+    return os.path.relpath(real, root) if real.startswith(root.rstrip(os.sep) + os.sep) else ""

@@ -1,0 +1,240 @@
+"""A session: one store, one set of plugins, any number of builds one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from img import events, outputs
+from img.engine import Engine
+from img.errors import BackendError, ImgError, UsageError
+from img.ir.definition import Definition
+from img.ir.nodes import Copy, Node
+from img.ir.walk import topological
+from img.observe import Feed
+from img.plan import make_definition
+from img.plugin.offers import Offer
+from img.plugin.registry import Registry
+from img.ports import Availability, Folder, FrontendRequest, Pin, Reporter, Result, Snapshot, Worker
+from img.request import BuildResult, Options, Request, build_file, context_folder, inside, shown
+from img.solver.lookup import Cache
+
+if TYPE_CHECKING:
+    from img.ir.nodes import Source
+    from img.store.store import Store
+
+__all__ = ["BuildResult", "Options", "Request", "Session"]
+
+BACKENDS = ("chroot", "runc", "containerd", "buildkit")
+"""The order in which ``--backend auto`` tries them."""
+
+
+class Session:
+    """Use as a context manager. Not for several builds at once; several sessions on one `root` are fine."""
+
+    def __init__(self, root: Path, settings: Mapping[str, str] | None = None, registry: Registry | None = None) -> None:
+        self.root = Path(root)
+        self.registry = registry or Registry.discover(cache=self.root / "plugins.json")
+        self.engine = Engine(self.root, settings or {}, self.registry)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def store(self) -> Store:
+        return self.engine.store
+
+    def cancel(self) -> None:
+        """Stop the running build. Safe from a signal handler and from any thread."""
+        self.engine.cancel()
+
+    def close(self) -> None:
+        self.engine.close()
+
+    # --- building ------------------------------------------------------------------------------------------
+
+    def definition(self, request: Request) -> Definition:
+        """The graph of `request`, without building it. Raises `FrontendError`, `RegistryError`, `UsageError`."""
+        context = context_folder(request)
+        self.engine.contexts = {"context": context}
+        self._pull(request)
+        file = build_file(request)
+        try:
+            text = file.read_bytes()
+        except OSError as error:
+            raise UsageError(f"can't read the build file {file}: {error.strerror}") from error
+        name = shown(file)
+        found = request.frontend or self.registry.first("img_detect_frontend", file=name, head=text[:4096])
+        from img.oci.platform import host_platform
+
+        asked = FrontendRequest(
+            file=name,
+            text=text,
+            args=request.args,
+            target=request.target,
+            platforms=request.platforms,
+            build_platform=str(host_platform()),
+            labels=request.labels,
+            options={"path": inside(file, context)},
+        )
+        return make_definition(self.engine, found or "dockerfile", asked)
+
+    def build(self, request: Request, observers: Sequence[Reporter] = ()) -> BuildResult:
+        """Build and export what `request` names. Raises `ImgError`; then nothing half-made is recorded or written."""
+        return self._build(lambda: self.definition(request), request, observers)
+
+    def build_definition(
+        self,
+        definition: Definition,
+        options: Options = Options(),
+        contexts: Mapping[str, Path] | None = None,
+        observers: Sequence[Reporter] = (),
+    ) -> BuildResult:
+        """Build a graph that the caller made. `contexts` are the folders of its ``local`` sources, by name."""
+        self.engine.contexts = dict(contexts or {})
+        self._pull(options)
+        return self._build(lambda: definition, options, observers)
+
+    def _build(self, make: Callable[[], Definition], options: Options, observers: Sequence[Reporter]) -> BuildResult:
+        with self._observed(observers):
+            wanted = outputs.chosen(self.engine, options)
+            definition = make()
+            for message in definition.warnings:
+                self.engine.emit(events.Warning(message, None, time.monotonic()))
+            snapshots = self._solve(definition, options)
+            return outputs.export(self.engine, definition, snapshots, wanted)
+
+    @contextmanager
+    def _observed(self, observers: Sequence[Reporter]) -> Iterator[None]:
+        """Events go to `observers` for the time of one command."""
+        started, ok = time.monotonic(), False
+        feed = Feed(observers)
+        self.engine.reset()
+        self.engine.sink = feed.emit
+        try:
+            yield
+            ok = True
+        finally:
+            now = time.monotonic()
+            feed.emit(events.BuildDone(ok, now - started, now))
+            feed.close()
+            self.engine.sink = lambda event: None
+
+    def _pull(self, options: Options) -> None:
+        if options.pull:
+            self.engine.settings["pull"] = "always"
+
+    def _solve(self, definition: Definition, options: Options) -> list[Snapshot]:
+        goals = [target.root for target in definition.targets]
+        nodes = topological(goals)
+        steps = tuple((node.digest, node.notes.title) for node in nodes if node.notes.title)
+        self.engine.emit(events.BuildStarted(steps, time.monotonic()))
+        cache = Cache(self.store, _Sources(self.engine), self._select, lambda node: options.no_cache)
+        cache.pin_all(goals)
+        known = [snapshot for goal in goals if (snapshot := cache.goal(goal)) is not None]
+        if len(known) == len(goals):
+            self._all_cached(nodes)
+            self.store.records.touch([cache.pinned(goal).digest for goal in goals])
+            return known
+        from img.solver.run import STEPS, Solver
+
+        limit = int(self.engine.settings.get("steps") or STEPS)
+        self.store.sweep()
+        try:
+            return Solver(cache, self._worker_of(options.backend), self.engine, limit).solve(goals)
+        finally:
+            self.store.records.remember(f"{time.time():.6f}", cache.lookups)
+
+    def _all_cached(self, nodes: Sequence[Node]) -> None:
+        now = time.monotonic()
+        for node in nodes:
+            if node.notes.title:
+                self.engine.emit(events.StepCached(node.digest, node.notes.title, "the goal is known", now))
+
+    def _select(self, node: Copy, source: Folder | Snapshot) -> str:
+        from img.solver.contents import selection_digest
+
+        return selection_digest(self.engine, node, source)
+
+    # --- backends ------------------------------------------------------------------------------------------
+
+    def _worker_of(self, name: str) -> Callable[[], Worker]:
+        """A function that gives the backend, choosing and probing it when the first step really has to run."""
+        chosen: list[Worker] = []
+
+        def worker() -> Worker:
+            if not chosen:
+                chosen.append(self.backend(name))
+            return chosen[0]
+
+        return worker
+
+    def backend(self, name: str = "") -> Worker:
+        """The backend of that name, or the first that works here. Raises `BackendError` with every reason."""
+        if name and name != "auto":
+            worker: Worker = self.engine.load("backend", name)
+            found = worker.probe()
+            if not found.ok:
+                raise BackendError(f"the backend {name} does not work here: {found.reason}", hint=found.remedy)
+            return worker
+        reasons: list[str] = []
+        names = self.registry.names("backend")
+        for candidate in [*(b for b in BACKENDS if b in names), *(n for n in names if n not in BACKENDS)]:
+            worker = self.engine.load("backend", candidate)
+            found = worker.probe()
+            if found.ok:
+                return worker
+            reasons.append(f"{candidate}: {found.reason}" + (f" ({found.remedy})" if found.remedy else ""))
+        raise BackendError("no backend works here", hint="; ".join(reasons) or "no backend is installed")
+
+    # --- the rest of the commands --------------------------------------------------------------------------
+
+    def push(self, name: str, observers: Sequence[Reporter] = ()) -> str:
+        """Push the stored image `name` to the registry it names; returns its digest."""
+        from img.oci.reference import Reference
+
+        reference = str(Reference.parse(name))
+        descriptor = self.store.images.get(reference)
+        if descriptor is None:
+            raise ImgError(f"the store has no image {reference}", hint="img ls shows what there is")
+        with self._observed(observers):
+            digest: str = self.engine.load("exporter", "registry").push(reference, descriptor)
+            return digest
+
+    def plugins(self) -> list[tuple[Offer, str, str, Availability | None]]:
+        """Every offer with its distribution and version; backends also say whether they work here."""
+        versions = self.registry.distributions()
+        return [
+            (offer, distribution, versions.get(distribution, ""), self._probe(offer))
+            for offer, distribution in self.registry.offers()
+        ]
+
+    def _probe(self, offer: Offer) -> Availability | None:
+        if offer.kind != "backend":
+            return None
+        try:
+            found: Availability = self.engine.load("backend", offer.name).probe()
+        except ImgError as error:
+            return Availability(False, error.message, error.hint)
+        return found
+
+
+class _Sources:
+    """The source plugins as the look-up wants them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def pin(self, node: Source) -> Pin | None:
+        pin: Pin | None = self._engine.load("source", node.scheme).pin(node)
+        return pin
+
+    def fetch(self, node: Source) -> Result:
+        result: Result = self._engine.load("source", node.scheme).fetch(node)
+        return result

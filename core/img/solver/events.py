@@ -1,0 +1,1 @@
+from img.events import *  # noqa: F403

@@ -1,0 +1,80 @@
+"""The goal-first look-up: whether a graph's results are there already, without making anything.
+
+Plain synchronous code that imports next to nothing: a fully cached build does no more than this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from img.ir.nodes import Copy, Node, Source
+from img.ir.walk import topological
+from img.ports import Folder, Pin, Result, Snapshot
+from img.solver import keys
+from img.solver.keys import Key
+from img.store.records import Lookup, Record
+from img.store.store import Store
+
+
+class Sources(Protocol):
+    """What the look-up asks about sources; the session answers through the source plugins."""
+
+    def pin(self, node: Source) -> Pin | None: ...
+
+    def fetch(self, node: Source) -> Result: ...
+
+
+class Cache:
+    """The records of one run. `fresh` says of a node that it must not be taken from the cache."""
+
+    def __init__(
+        self,
+        store: Store,
+        sources: Sources,
+        select: keys.Select,
+        fresh: Callable[[Node], bool] = lambda node: False,
+    ) -> None:
+        self.store = store
+        self.sources = sources
+        self.select = select
+        self.fresh = fresh
+        self.lookups: list[Lookup] = []
+        self._pinned: dict[str, Key] = {}
+
+    def pin_all(self, roots: Iterable[Node]) -> None:
+        """Compute the pinned key of every node below `roots`."""
+        for node in topological(roots):
+            if node.digest not in self._pinned:
+                self._pinned[node.digest] = self._pin(node)
+
+    def pinned(self, node: Node) -> Key:
+        """The pinned key of a node that `pin_all` has seen."""
+        return self._pinned[node.digest]
+
+    def _pin(self, node: Node) -> Key:
+        if isinstance(node, Source):
+            pin = self.sources.pin(node)
+            return keys.folder_source(node) if pin is None else keys.pinned_source(node, pin)
+        selected = None
+        if isinstance(node, Copy) and isinstance(node.source, Source):
+            found = self.sources.fetch(node.source) if self.sources.pin(node.source) is None else None
+            if isinstance(found, Folder):
+                selected = self.select(node, found)
+        return keys.pinned(node, [self._pinned[below.digest].digest for below in node.inputs], selected)
+
+    def get(self, node: Node, key: Key) -> Record | None:
+        """The record under `key` if every layer of it can still be had. The question is kept for `img explain`."""
+        if self.fresh(node):
+            return None
+        record = self.store.records.get(key.digest)
+        if record is not None and not all(map(self.store.layers.available, record.layers)):
+            self.store.records.forget(key.digest)
+            record = None
+        self.lookups.append(Lookup(node.digest, node.notes.title, key.digest, record is not None, key.parts))
+        return record
+
+    def goal(self, node: Node) -> Snapshot | None:
+        """What a goal yields, if that is known by its pinned key."""
+        record = self.get(node, self.pinned(node))
+        return None if record is None else Snapshot(record.layers)

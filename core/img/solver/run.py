@@ -1,0 +1,202 @@
+"""The solver: makes the goals of a graph with as little work as can be.
+
+Goals that are cached end the run at once (`lookup`). Otherwise there is one asyncio task a node that somebody needs; a
+task looks up its pinned key, else makes its inputs, looks up its content key, else runs the worker in a thread. The
+first failure cancels everything else, waits until all of it has stopped, and is what is raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+from img.errors import Cancelled, ImgError
+from img.events import Event, StepCached, StepDone, StepFailed, StepStarted
+from img.ir.nodes import Copy, Node, Scratch, Source
+from img.ports import Result, Snapshot, Worker
+from img.solver import keys
+from img.solver.lookup import Cache
+from img.store.locks import Lock, try_lock
+
+T = TypeVar("T")
+
+THREADS = 96
+STEPS = 64
+"""Steps that run at once, unless the settings say otherwise. They mostly wait, so it is not the number of cores."""
+
+
+class Engine(Protocol):
+    """What the solver needs of the engine around it."""
+
+    def emit(self, event: Event) -> None: ...
+
+    @property
+    def cancelled(self) -> bool: ...
+
+    def cancel(self) -> None: ...
+
+
+class Solver:
+    """One run over one graph."""
+
+    def __init__(self, cache: Cache, worker: Callable[[], Worker], engine: Engine, steps: int = STEPS) -> None:
+        self._cache = cache
+        self._worker = worker
+        self._engine = engine
+        self._limit = steps
+        self._pending: list[tuple[tuple[str, ...], Snapshot, str]] = []
+
+    def solve(self, goals: Sequence[Node]) -> list[Snapshot]:
+        """The filesystem of each goal. Raises the first error of any step; `Cancelled` if it was stopped."""
+        return _run(self._solve(goals))
+
+    async def _solve(self, goals: Sequence[Node]) -> list[Snapshot]:
+        self._tasks: dict[str, asyncio.Task[Result]] = {}
+        self._slots = asyncio.Semaphore(self._limit)
+        self._pool = ThreadPoolExecutor(THREADS, "step")
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                tasks = [self._task(goal) for goal in goals]
+                group.create_task(self._watch(tasks))
+            results = [task.result() for task in tasks]
+            await self._thread(self._settle)
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from None
+        finally:
+            self._pool.shutdown(wait=True)
+        return [result if isinstance(result, Snapshot) else Snapshot() for result in results]
+
+    async def _watch(self, tasks: Sequence[asyncio.Task[Result]]) -> None:
+        """Turn a cancellation from outside into one of the task group."""
+        while not all(task.done() for task in tasks):
+            if self._engine.cancelled:
+                raise Cancelled
+            await asyncio.wait(tasks, timeout=0.05)
+
+    def _task(self, node: Node) -> asyncio.Task[Result]:
+        """The one task of a node: whoever needs it waits for the same."""
+        task = self._tasks.get(node.digest)
+        if task is None:
+            task = self._group.create_task(self._stopping(node))
+            self._tasks[node.digest] = task
+        return task
+
+    async def _stopping(self, node: Node) -> Result:
+        try:
+            return await self._make(node)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            self._engine.cancel()
+            raise
+
+    # --- one node ------------------------------------------------------------------------------------------
+
+    async def _make(self, node: Node) -> Result:
+        if isinstance(node, Scratch):
+            return Snapshot()
+        if isinstance(node, Source):
+            return await self._thread(self._cache.sources.fetch, node)
+        key = self._cache.pinned(node)
+        if (record := await self._thread(self._cache.get, node, key)) is not None:
+            return self._cached(node, record.layers, "by its definition")
+        inputs = [await task for task in [self._task(below) for below in node.inputs]]
+        selected = None
+        if isinstance(node, Copy):
+            selected = await self._thread(self._cache.select, node, inputs[1])
+        content = keys.content(node, inputs, selected)
+        lock = await self._lock(content.digest)
+        try:
+            return await self._run_or_find(node, inputs, (key, content))
+        finally:
+            lock.release()
+
+    async def _run_or_find(self, node: Node, inputs: Sequence[Result], found: tuple[keys.Key, keys.Key]) -> Snapshot:
+        names = (found[0].digest, found[1].digest)
+        if (record := await self._thread(self._cache.get, node, found[1])) is not None:
+            self._cache.store.records.put(names[:1], record.layers, node.notes.title)
+            return self._cached(node, record.layers, "by the content of its inputs")
+        async with self._slots:
+            started = time.monotonic()
+            title = node.notes.title
+            self._engine.emit(StepStarted(node.digest, title, node.notes.place, started))
+            try:
+                result: Snapshot = await self._thread(self._worker().run, node, inputs)
+            except ImgError as error:
+                self._engine.emit(StepFailed(node.digest, title, error.message, time.monotonic()))
+                if error.place is None:
+                    error.place = node.notes.place
+                raise
+            now = time.monotonic()
+            self._engine.emit(StepDone(node.digest, title, now - started, now))
+        await self._thread(self._record, names, result, title)
+        return result
+
+    def _cached(self, node: Node, layers: Sequence[str], words: str) -> Snapshot:
+        self._engine.emit(StepCached(node.digest, node.notes.title, words, time.monotonic()))
+        return Snapshot(tuple(layers))
+
+    # --- records -------------------------------------------------------------------------------------------
+
+    def _record(self, names: tuple[str, ...], result: Snapshot, title: str) -> None:
+        """Record a result, at once or, if a layer of it is only a recipe, when it has been settled."""
+        if all(map(self._cache.store.layers.available, result.layers)):
+            self._cache.store.records.put(names, result.layers, title)
+        else:
+            self._pending.append((names, result, title))
+
+    def _settle(self) -> None:
+        """Give every recorded layer a form that lasts, and record what waited for it."""
+        layers = self._cache.store.layers
+        for names, result, title in self._pending:
+            for id in result.layers:
+                if not layers.available(id):
+                    layers.blob((id,))
+            self._cache.store.records.put(names, result.layers, title)
+
+    # --- waiting -------------------------------------------------------------------------------------------
+
+    async def _lock(self, key: str) -> Lock:
+        """Wait until no other build on this store is making the same thing."""
+        path = self._cache.store.root / "locks" / f"step-{key[7:]}"
+        while (lock := try_lock(path)) is None:
+            await asyncio.sleep(0.02)
+        return lock
+
+    async def _thread(self, function: Callable[..., T], *args: Any) -> T:
+        """Run blocking code in a thread. A cancelled wait still waits: the thread stops on the engine's word."""
+        future = asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            if not future.cancelled():
+                future.exception()
+            raise
+
+
+def _run(coroutine: Any) -> Any:
+    """Run to the end, also for a caller that has an event loop already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that started it: the first that is not just somebody's cancellation."""
+    flat: list[BaseException] = []
+    groups: list[BaseException] = [errors]
+    while groups:
+        error = groups.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            groups.extend(error.exceptions)
+        else:
+            flat.append(error)
+    return next((error for error in flat if not isinstance(error, Cancelled)), flat[0])

@@ -1,0 +1,1 @@
+"""What is kept between builds: blobs, unpacked layers, records of finished steps, images."""

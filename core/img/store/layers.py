@@ -1,0 +1,309 @@
+"""Layers and their forms.
+
+A layer is named by its id: the diff id of a pulled layer, the content digest of one made here. It is kept in one or
+more *forms*, each made from another when somebody asks for it, never twice, and verified on the way:
+
+    remote   a descriptor and where it came from       → blob
+    recipe   a listing of entries and their sources    → blob, tree
+    tree     the unpacked folder, in overlayfs' terms  → blob
+    blob     the compressed tar                        → tree
+
+Folders: ``layers/<id>/tree`` and ``layers/<id>/listing``. Trees are only touched by jobs in the sandbox, which sees
+the owners they have in the image.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from img.digest import digest_of
+from img.errors import CorruptBlob, StoreError
+from img.oci.spec import Descriptor
+from img.store.blobs import CHUNK, Blobs, disk_error
+from img.store.database import Database
+from img.store.locks import locked
+
+if TYPE_CHECKING:
+    from img.ports import Sandbox, Snapshot
+
+
+class Engine(Protocol):
+    """What a store needs of the engine around it to make one form from another."""
+
+    @property
+    def sandbox(self) -> Sandbox: ...
+
+    @property
+    def cancelled(self) -> bool: ...
+
+    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
+        """The bytes of a remote layer."""
+
+    def progress(self, id: str, action: str, current: int, total: int) -> None:
+        """Tell observers of a transfer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What the store knows of one layer. `diff_id` is empty until a blob was made of it."""
+
+    id: str
+    diff_id: str
+    descriptor: Descriptor | None
+    origin: Mapping[str, str] | None
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBlob:
+    """One layer as an image holds it: its compressed blob and the digest of the uncompressed tar."""
+
+    descriptor: Descriptor
+    diff_id: str
+
+
+class Layers:
+    """See the module's contract. All methods may be called from several threads and processes at once."""
+
+    def __init__(self, root: Path, tmp: Path, database: Database, blobs: Blobs, engine: Engine) -> None:
+        self._root = root
+        self._tmp = tmp
+        self._database = database
+        self._blobs = blobs
+        self._engine = engine
+
+    # --- what is there -------------------------------------------------------------------------------------
+
+    def get(self, id: str) -> Layer | None:
+        """The layer's row, if the store has heard of it."""
+        row = self._database.one("SELECT id, diff_id, blob, origin, created FROM layers WHERE id = ?", (id,))
+        if row is None:
+            return None
+        descriptor = Descriptor.from_json(json.loads(row[2])) if row[2] else None
+        return Layer(row[0], row[1], descriptor, json.loads(row[3]) if row[3] else None, row[4])
+
+    def available(self, id: str) -> bool:
+        """Whether the layer can be had without running anything: as tree, blob, or from where it came."""
+        if self._tree(id).exists():
+            return True
+        layer = self.get(id)
+        if layer is None or layer.descriptor is None:
+            return False
+        return layer.origin is not None or self._blobs.has(layer.descriptor.digest)
+
+    # --- new layers ----------------------------------------------------------------------------------------
+
+    def add_remote(self, diff_id: str, descriptor: Descriptor, origin: Mapping[str, str]) -> str:
+        """Make a layer known that a registry (or another `origin`) holds. Nothing is fetched. Returns its id."""
+        self._insert(diff_id, diff_id, json.dumps(descriptor.to_json()), json.dumps(dict(origin)))
+        return diff_id
+
+    def add_tree(self, path: Path, id: str) -> str:
+        """Take over the folder `path` as the tree of layer `id`. It is removed if the store has that tree."""
+        self._insert(id)
+        with self._locked(id):
+            if self._tree(id).exists():
+                self._engine.sandbox.call("img.oci.diff:remove_tree", os.fspath(path))
+            else:
+                self._move(path, self._tree(id))
+        return id
+
+    def add_recipe(self, listing: Path, id: str) -> str:
+        """Take over the listing file as the recipe of layer `id`."""
+        self._insert(id)
+        with self._locked(id):
+            self._move(listing, self._folder(id) / "listing")
+        return id
+
+    def _insert(self, id: str, diff_id: str = "", blob: str = "", origin: str = "") -> None:
+        row = (id, diff_id, blob, origin, time.time())
+        self._database.write("INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?, ?)", row)
+        if origin:
+            self._database.write("UPDATE layers SET origin = ? WHERE id = ?", (origin, id))
+
+    # --- trees ---------------------------------------------------------------------------------------------
+
+    def trees(self, snapshot: Snapshot) -> list[str]:
+        """The folder of each layer of `snapshot`, bottom up. Missing ones are made: pulled, unpacked, copied."""
+        self.fetch([id for id in snapshot.layers if not self._tree(id).exists()])
+        paths: list[str] = []
+        for id in snapshot.layers:
+            paths.append(self._make_tree(id, paths))
+        return paths
+
+    def _make_tree(self, id: str, lower: Sequence[str]) -> str:
+        tree = self._tree(id)
+        dependent = self._dependent(id, lower)
+        for path in (tree, dependent):
+            if path.exists():
+                return os.fspath(path)
+        with self._locked(id):
+            for path in (tree, dependent):
+                if path.exists():
+                    return os.fspath(path)
+            scratch = self._scratch("tree")
+            try:
+                if self._recipe(id).exists():
+                    self._engine.sandbox.call("img.oci.diff:make_tree", os.fspath(self._recipe(id)), os.fspath(scratch))
+                    path = tree
+                else:
+                    alone = self._unpack(id, scratch, lower)
+                    path = tree if alone else dependent
+                self._move(scratch, path)
+            except BaseException:
+                self._engine.sandbox.call("img.oci.diff:remove_tree", os.fspath(scratch))
+                raise
+        return os.fspath(path)
+
+    def _unpack(self, id: str, dest: Path, lower: Sequence[str]) -> bool:
+        """Unpack the blob; returns whether the tree stands alone, i.e. nothing in it was taken from `lower`."""
+        from img.oci.compress import Hashing, decompressed
+        from img.store.pipes import write_to
+
+        layer = self._known(id)
+        if layer.descriptor is None:
+            raise StoreError(f"layer {id} has neither a tree nor a blob", hint="build again with --no-cache")
+        descriptor = layer.descriptor
+        packed = self._counted(self._blobs.chunks(descriptor.digest), "unpacking", descriptor)
+        plain = Hashing(decompressed(packed, descriptor.media_type))
+        call = self._engine.sandbox.call
+        summary = write_to(plain, call, "img.oci.apply:unpack", os.fspath(dest), list(lower))
+        if layer.diff_id and plain.digest != layer.diff_id:
+            raise CorruptBlob(
+                f"layer {descriptor.digest} unpacks to {plain.digest}, its image says {layer.diff_id}",
+                hint="the image is broken: push it again, or use another",
+            )
+        return not summary.get("used_lower")
+
+    # --- blobs ---------------------------------------------------------------------------------------------
+
+    def blob(self, group: Sequence[str]) -> LayerBlob:
+        """The compressed blob of one layer, or of a group of layers as one. Made or fetched if it is not there."""
+        if len(group) != 1:
+            return self._squashed(tuple(group))
+        (id,) = group
+        layer = self._known(id)
+        if layer.descriptor is not None and self._blobs.has(layer.descriptor.digest):
+            return LayerBlob(layer.descriptor, layer.diff_id)
+        if layer.origin is not None:
+            self.fetch([id])
+            return self.blob(group)
+        with self._locked(id):
+            layer = self._known(id)
+            if layer.descriptor is None or not self._blobs.has(layer.descriptor.digest):
+                made = self._compress(self._tar_job(id))
+                row = (made.diff_id, json.dumps(made.descriptor.to_json()), id)
+                self._database.write("UPDATE layers SET diff_id = ?, blob = ? WHERE id = ?", row)
+                return made
+            return LayerBlob(layer.descriptor, layer.diff_id)
+
+    def fetch(self, ids: Sequence[str]) -> None:
+        """Bring the blobs of remote layers into the store, several at once."""
+        wanted = [layer for id in ids if (layer := self._remote(id))]
+        if not wanted:
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(4, "fetch") as pool:
+            for done in [pool.submit(self._fetch, layer) for layer in wanted]:
+                done.result()
+
+    def _remote(self, id: str) -> Layer | None:
+        layer = self.get(id)
+        if layer is None or layer.origin is None or layer.descriptor is None:
+            return None
+        return None if self._blobs.has(layer.descriptor.digest) else layer
+
+    def _fetch(self, layer: Layer) -> None:
+        descriptor = layer.descriptor
+        assert descriptor is not None
+        assert layer.origin is not None
+        with self._locked(f"blob-{descriptor.digest}"):
+            if self._blobs.has(descriptor.digest):
+                return
+            with self._engine.open_blob(layer.origin, descriptor) as stream:
+                chunks = self._counted(iter(lambda: stream.read(CHUNK), b""), "pulling", descriptor)
+                self._blobs.write(chunks, descriptor.digest, descriptor.size)
+
+    def _squashed(self, group: tuple[str, ...]) -> LayerBlob:
+        key = digest_of(["squash", group])
+        row = self._database.one("SELECT diff_id, blob FROM squashed WHERE key = ?", (key,))
+        if row is not None:
+            descriptor = Descriptor.from_json(json.loads(row[1]))
+            if self._blobs.has(descriptor.digest):
+                return LayerBlob(descriptor, row[0])
+        from img.ports import Snapshot
+
+        trees = self.trees(Snapshot(group))
+        made = self._compress(("img.oci.squash:squash_trees", trees))
+        row = (key, made.diff_id, json.dumps(made.descriptor.to_json()))
+        self._database.write("INSERT OR REPLACE INTO squashed VALUES (?, ?, ?)", row)
+        return made
+
+    def _tar_job(self, id: str) -> tuple[str, Any]:
+        if self._tree(id).exists():
+            return "img.oci.diff:tar_tree", os.fspath(self._tree(id))
+        if self._recipe(id).exists():
+            return "img.oci.diff:tar_listing", os.fspath(self._recipe(id))
+        raise StoreError(f"layer {id} is gone from the store", hint="build again with --no-cache")
+
+    def _compress(self, job: tuple[str, Any]) -> LayerBlob:
+        """Run a job that writes a tar, compress and store what it writes, hashing both streams on the way."""
+        from img.oci.compress import Hashing, gzip_chunks
+        from img.oci.spec import OCI_LAYER_GZIP
+        from img.store.pipes import read_from
+
+        plain = Hashing(read_from(self._engine.sandbox.call, *job))
+        digest, size = self._blobs.write(gzip_chunks(plain))
+        return LayerBlob(Descriptor(OCI_LAYER_GZIP, digest, size), plain.digest)
+
+    # --- places --------------------------------------------------------------------------------------------
+
+    def _known(self, id: str) -> Layer:
+        layer = self.get(id)
+        if layer is None:
+            raise StoreError(f"the store has no layer {id}", hint="build again with --no-cache")
+        return layer
+
+    def _folder(self, id: str) -> Path:
+        return self._root / "layers" / id.removeprefix("sha256:")
+
+    def _tree(self, id: str) -> Path:
+        return self._folder(id) / "tree"
+
+    def _recipe(self, id: str) -> Path:
+        return self._folder(id) / "listing"
+
+    def _dependent(self, id: str, lower: Sequence[str]) -> Path:
+        """The tree of a layer that took attributes from the layers below: it is only right over just these."""
+        return self._folder(digest_of(["over", id, list(lower)])) / "tree"
+
+    def _scratch(self, kind: str) -> Path:
+        path = self._tmp / f"{kind}-{os.urandom(6).hex()}"
+        path.mkdir(mode=0o755)
+        return path
+
+    def _move(self, path: Path, dest: Path) -> None:
+        try:
+            dest.parent.mkdir(exist_ok=True)
+            os.rename(path, dest)
+        except OSError as error:
+            raise disk_error(error, dest) from error
+
+    def _locked(self, name: str) -> Any:
+        path = self._root / "locks" / name.removeprefix("sha256:").replace(":", "-")
+        return locked(path, lambda: self._engine.cancelled)
+
+    def _counted(self, chunks: Iterator[bytes], action: str, descriptor: Descriptor) -> Iterator[bytes]:
+        progress: Callable[[str, str, int, int], None] = self._engine.progress
+        done = 0
+        for data in chunks:
+            done += len(data)
+            progress(descriptor.digest, action, done, descriptor.size)
+            yield data

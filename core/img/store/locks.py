@@ -1,0 +1,59 @@
+"""Locks by name, between threads and processes, that vanish with the process that holds them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from img.errors import Cancelled
+
+
+class Lock:
+    """One held lock. `release` may be called twice."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor: int | None = descriptor
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            self._path.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def try_lock(path: Path) -> Lock | None:
+    """Take the lock file `path`, or return None if another holder has it.
+
+    The file is removed on release, so after taking it we look whether it is still the one at `path`.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        try:
+            if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
+                return Lock(path, descriptor)
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path, cancelled: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Hold the lock file `path`, waiting for it if need be. Raises `Cancelled` if `cancelled` says so first."""
+    while (lock := try_lock(path)) is None:
+        if cancelled():
+            raise Cancelled
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,115 @@
+"""The store: a folder that is a valid OCI image layout with our own index beside it.
+
+    oci-layout  index.json  blobs/sha256/…   the images; any tool can read them
+    layers/<id>/tree, layers/<id>/listing    unpacked layers and recipes (`img.store.layers`)
+    img.db                                   records, names, what is remembered (SQLite, WAL)
+    cache-mounts/…                           cache mounts of steps
+    locks/…                                  one file per thing that is being made
+    tmp/<run>/…                              a run's own; swept when the run is over, or found dead
+
+Every write goes to tmp and is renamed. Killed at any moment, the store needs no repair.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from img.errors import StoreError
+from img.store.blobs import Blobs, disk_error
+from img.store.database import Database
+from img.store.images import Images
+from img.store.layers import Engine, Layers
+from img.store.locks import Lock, try_lock
+from img.store.memory import Memory, Stats
+from img.store.records import Records
+
+FOLDERS = ("blobs/sha256", "layers", "cache-mounts", "locks", "tmp")
+
+
+class Store:
+    """An open store, for one run of one process. Close it: that ends the run's lease and sweeps its tmp."""
+
+    def __init__(self, root: Path, engine: Engine) -> None:
+        self.root = root
+        self._engine = engine
+        try:
+            self._lay_out()
+            self._lease = self._begin()
+        except OSError as error:
+            raise disk_error(error, root) from error
+        database = Database(root / "img.db")
+        self._database = database
+        self.blobs = Blobs(root, self.tmp)
+        self.layers = Layers(root, self.tmp, database, self.blobs, engine)
+        self.images = Images(root, self.tmp, database)
+        self.records = Records(database)
+        self.pins = Memory(database, "pin")
+        self.plans = Memory(database, "plan")
+        self.selections = Memory(database, "selection")
+        self.stats = Stats(database)
+
+    def scratch(self) -> Path:
+        """A fresh private folder of this run."""
+        path = self.tmp / f"work-{os.urandom(6).hex()}"
+        path.mkdir(mode=0o755)
+        return path
+
+    def close(self) -> None:
+        """End the run. May be called twice."""
+        if self._lease is not None:
+            self._sweep(self.tmp)
+            self._lease.release()
+            self._lease = None
+            self._database.close()
+
+    def sweep(self) -> None:
+        """Remove what dead runs left in tmp. Runs are told apart by the lock their process held."""
+        for path in (self.root / "tmp").iterdir():
+            if path == self.tmp or not path.is_dir():
+                continue
+            lock = try_lock(self._lock_path(path))
+            if lock is not None:
+                self._sweep(path)
+                lock.release()
+
+    def _lay_out(self) -> None:
+        if (self.root / "oci-layout").exists():
+            return
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in FOLDERS:
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        mark = self.root / "tmp" / f"oci-layout-{os.urandom(6).hex()}"
+        index = self.root / "index.json"
+        if not index.exists():
+            mark.write_text('{"schemaVersion": 2, "manifests": []}')
+            os.replace(mark, index)
+        mark.write_text('{"imageLayoutVersion": "1.0.0"}')
+        os.replace(mark, self.root / "oci-layout")
+
+    def _begin(self) -> Lock | None:
+        self.tmp = self.root / "tmp" / f"run-{os.getpid()}-{os.urandom(4).hex()}"
+        lock = try_lock(self._lock_path(self.tmp))
+        if lock is None:
+            raise StoreError(f"can't lock {self._lock_path(self.tmp)}")
+        self.tmp.mkdir(mode=0o755)
+        return lock
+
+    def _lock_path(self, run: Path) -> Path:
+        return self.root / "locks" / run.name
+
+    def _sweep(self, path: Path) -> None:
+        """Remove a run's folder. What the sandbox made there belongs to its users, so it has to help if asked."""
+        try:
+            _remove(path)
+        except OSError:
+            self._engine.sandbox.call("img.oci.diff:remove_tree", os.fspath(path))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()
+        return
+    import shutil
+
+    shutil.rmtree(path)

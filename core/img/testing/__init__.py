@@ -1,0 +1,1 @@
+"""The kit for plugin authors: builders, fakes and conformance suites."""

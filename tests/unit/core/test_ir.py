@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from img.errors import ImgError, Place
+from img.ir import wire
+from img.ir.definition import Definition, Target
+from img.ir.draw import dot
+from img.ir.nodes import Copy, Diff, Exec, Link, Merge, Mkdir, Node, Remove, Scratch, Source, Write
+from img.ir.values import Bind, CacheDir, Confinement, Limit, Network, Notes, Secret, Sharing, Ssh, Tmpfs
+from img.ir.walk import chain, topological
+
+BASE = Source("docker-image", "docker.io/library/debian:12@sha256:" + "0" * 64, (("platform", "linux/amd64"),))
+
+
+def everything() -> Definition:
+    """A graph with every kind of node and mount."""
+    context = Source("local", "context", (("ignore", "*.pyc\n!keep.pyc"),))
+    tools = Exec(BASE, ("/bin/sh", "-c", "true"), notes=Notes("RUN true", Place("Dockerfile", 3, 1, 3, "RUN true")))
+    mounts = (
+        Bind(tools, "/tools", "/usr", True),
+        CacheDir("pip", "/root/.cache", Sharing.LOCKED, node=BASE, path="/var"),
+        Secret("token", env="TOKEN", required=True),
+        Ssh("default", "/run/ssh"),
+        Tmpfs("/tmp", 1 << 20),
+    )
+    confinement = Confinement(Network.NONE, hosts=(("db", "10.0.0.1"),), limits=(Limit("nofile", 10, 20),))
+    node: Node = Exec(
+        BASE,
+        ("make", "a\udcff"),
+        (("A", "1"), ("B", "")),
+        "/w",
+        "u:g",
+        mounts,
+        confinement,
+        proxies=(("http_proxy", "x"),),
+    )
+    node = Copy(node, context, ("a*", "b"), "/d/", "1:2", "u=rwX", ("*.o",), True, True, False, True)
+    node = Mkdir(node, "/m", 0o700, "u")
+    node = Write(node, "/f", b"\0\xff", 0o600, "u")
+    node = Link(node, "/l", "f", "u")
+    node = Remove(node, "/x*", True, True)
+    node = Merge((node, Diff(BASE, tools), Scratch()))
+    target = Target(node, {"architecture": "amd64", "os": "linux", "config": {}, "history": []}, "linux/amd64", (), 1)
+    return Definition((target,), ("careful",))
+
+
+def test_the_stream_reads_back_to_the_same_graph() -> None:
+    definition = everything()
+    text = wire.dump(definition)
+    again = wire.load(text)
+    assert again == definition
+    assert wire.dump(again) == text
+    nodes = {node.digest: node for node in topological([again.targets[0].root])}
+    for node in topological([definition.targets[0].root]):
+        assert nodes[node.digest].notes == node.notes
+
+
+def test_the_stream_is_pinned() -> None:
+    """A change of this file changes every digest and every stored plan: raise `img.ir.nodes.VERSION` with it."""
+    golden = Path(__file__).with_name("everything.jsonl")
+    assert wire.dump(everything()) == golden.read_text()
+
+
+def test_a_step_reads_as_an_instruction() -> None:
+    node = Exec(BASE, ("make", "all"), (("MODE", "release"),))
+    document = node.document()
+    assert document["step"] == "RUN"
+    assert document["command"] == ["make", "all"]
+    assert document["inputs"] == [BASE.digest]
+
+
+def test_a_changed_line_is_found_out() -> None:
+    lines = wire.dump(everything()).splitlines()
+    changed = json.loads(lines[2])
+    changed["command"] = ["false"]
+    lines[2] = json.dumps(changed)
+    with pytest.raises(ImgError, match="line 3 of the instruction stream"):
+        wire.load("\n".join(lines))
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"img": 2, "stream": "definition"}', "nonsense"])
+def test_other_text_is_no_stream(text: str) -> None:
+    with pytest.raises(ImgError, match="line 1"):
+        wire.load(text)
+
+
+def test_notes_and_proxies_are_outside_identity() -> None:
+    plain = Exec(BASE, ("true",))
+    noted = Exec(BASE, ("true",), proxies=(("http_proxy", "x"),), notes=Notes("RUN true", Place("D", 1)))
+    assert plain == noted
+    assert len({plain, noted}) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Exec(BASE, ("a", "bc")),
+        Exec(BASE, ("ab", "c"), (("A", ""),)),
+        Exec(BASE, ("ab", "c"), cwd="/x"),
+        Exec(BASE, ("ab", "c"), user="0"),
+        Exec(BASE, ("ab", "c"), mounts=(Tmpfs("/t"),)),
+        Exec(BASE, ("ab", "c"), confinement=Confinement(Network.NONE)),
+        Exec(Scratch(), ("ab", "c")),
+    ],
+)
+def test_any_field_changes_the_digest(other: Exec) -> None:
+    assert other != Exec(BASE, ("ab", "c"))
+
+
+def test_ten_thousand_nodes_are_an_ordinary_graph() -> None:
+    node: Node = Scratch()
+    for number in range(10_000):
+        node = Mkdir(node, f"/{number}")
+    assert len(topological([node])) == 10_001
+    assert len(chain(node)) == 10_001
+    definition = Definition((Target(node, {}, "linux/amd64"),))
+    assert wire.load(wire.dump(definition)) == definition
+    assert repr(node).startswith("<Mkdir ")
+
+
+def test_inputs_come_before_their_readers_and_once() -> None:
+    left, right = Mkdir(BASE, "/l"), Mkdir(BASE, "/r")
+    top = Merge((left, right, left))
+    assert topological([top, right]) == [BASE, left, right, top]
+
+
+def test_drawing_names_each_node_once() -> None:
+    text = dot(everything())
+    assert text.count("[label=") == len(topological([everything().targets[0].root]))
