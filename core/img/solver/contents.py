@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from img.digest import digest_of
 from img.ir.nodes import Copy
 from img.ports import Folder, Sandbox, Snapshot
-from img.store.store import Store
+
+if TYPE_CHECKING:
+    from img.store.store import Store
 
 
 class Engine(Protocol):

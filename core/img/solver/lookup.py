@@ -6,7 +6,7 @@ Plain synchronous code that imports next to nothing: a fully cached build does n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from img.ir.nodes import Copy, Node, Source
 from img.ir.walk import topological
@@ -14,7 +14,9 @@ from img.ports import Folder, Pin, Result, Snapshot
 from img.solver import keys
 from img.solver.keys import Key
 from img.store.records import Lookup, Record
-from img.store.store import Store
+
+if TYPE_CHECKING:
+    from img.store.store import Store
 
 
 class Sources(Protocol):
