@@ -1,0 +1,206 @@
+"""Compression of layers, as iterators over chunks: bounded memory, both cores at work, digests in the same pass."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from img.errors import LayerError
+
+BLOCK = 1 << 20
+"""Bytes of the tar in one independently compressed block."""
+WINDOW = 32 << 10
+LEVEL = 2
+THREADS = 2
+MAX_OUTPUT = 1 << 20
+
+_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+"""gzip header (RFC 1952, 2.3): no name, no time, unknown system, so that the bytes say nothing of the machine."""
+
+
+class Hashing:
+    """Passes chunks on and hashes them; `digest` and `size` are right when they have all been taken."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self._record = hashlib.sha256()
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for data in self._chunks:
+            self._record.update(data)
+            self.size += len(data)
+            yield data
+
+    @property
+    def digest(self) -> str:
+        return "sha256:" + self._record.hexdigest()
+
+
+def gzip_chunks(chunks: Iterable[bytes], threads: int = THREADS) -> Iterator[bytes]:
+    """One gzip member. Blocks are compressed side by side, each with the 32 KiB before it as dictionary, so the bytes
+    are the same for any number of threads, and for any cutting of the input."""
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from isal import isal_zlib
+
+    yield _HEADER
+    crc, size, before = 0, 0, b""
+    waiting: deque[Future[bytes]] = deque()
+    with ThreadPoolExecutor(threads, "gzip") as pool:
+        for block in _blocks(chunks):
+            crc = isal_zlib.crc32(block, crc)
+            size += len(block)
+            waiting.append(pool.submit(_deflate, block, before))
+            before = block[-WINDOW:]
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    yield b"\x03\x00" + struct.pack("<II", crc, size & 0xFFFFFFFF)
+
+
+def _deflate(block: bytes, before: bytes) -> bytes:
+    """`block` as deflate blocks that end on a byte and are not the last (RFC 1951)."""
+    from isal import isal_zlib
+
+    if before:
+        packer = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, -15, zdict=before)
+    else:
+        packer = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, -15)
+    packed: bytes = packer.compress(block) + packer.flush(isal_zlib.Z_SYNC_FLUSH)
+    return packed
+
+
+def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in blocks of exactly `BLOCK`, but for the last."""
+    pending = bytearray()
+    for data in chunks:
+        pending += data
+        while len(pending) >= BLOCK:
+            yield bytes(pending[:BLOCK])
+            del pending[:BLOCK]
+    if pending:
+        yield bytes(pending)
+
+
+# --- the other way ---------------------------------------------------------------------------------------------
+
+_MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"))
+
+
+def sniff(head: bytes) -> str:
+    """The compression that bytes begin with: gzip, zstd, bzip2, xz, or empty for none."""
+    return next((name for magic, name in _MAGIC if head.startswith(magic)), "")
+
+
+def decompressed(chunks: Iterable[bytes], media_type: str = "") -> Iterator[bytes]:
+    """The plain bytes of a stream, whose compression its first bytes tell (`media_type` is for messages only, as
+    registries are full of layers with the wrong one). Raises `LayerError` if it is damaged or cut short."""
+    stream = iter(chunks)
+    head = b""
+    while len(head) < 6 and (data := next(stream, b"")):
+        head += data
+    kind = sniff(head)
+
+    def whole() -> Iterator[bytes]:
+        if head:
+            yield head
+        yield from stream
+
+    if not kind:
+        yield from whole()
+        return
+    try:
+        yield from _gunzip(whole()) if kind == "gzip" else _unpack(whole(), kind)
+    except (ValueError, EOFError, OSError, *_errors(kind)) as error:
+        raise LayerError(
+            f"the {kind} data of a layer {f'({media_type}) ' if media_type else ''}is damaged: {error}"
+        ) from error
+
+
+def _errors(kind: str) -> tuple[type[Exception], ...]:
+    if kind == "gzip":
+        from isal import isal_zlib
+
+        return (isal_zlib.error,)
+    if kind == "xz":
+        import lzma
+
+        return (lzma.LZMAError,)
+    if kind == "zstd":
+        return (_zstd().ZstdError,)
+    return ()
+
+
+def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Every member of a gzip stream, one after the other; zeros after the last are padding."""
+    from isal import isal_zlib
+
+    unpacker = None
+    for data in chunks:
+        while data:
+            if unpacker is None:
+                data = data.lstrip(b"\0")
+                if not data:
+                    break
+                unpacker = isal_zlib.decompressobj(31)
+            plain = unpacker.decompress(data, MAX_OUTPUT)
+            if plain:
+                yield plain
+            data = unpacker.unconsumed_tail
+            if unpacker.eof:
+                data = unpacker.unused_data
+                unpacker = None
+            elif not data and len(plain) == MAX_OUTPUT:
+                yield from _drain(unpacker)
+    if unpacker is not None:
+        raise EOFError("it ends in the middle")
+
+
+def _drain(unpacker: Any) -> Iterator[bytes]:
+    """What the unpacker still holds back after all input was taken."""
+    while not unpacker.eof and (plain := unpacker.decompress(b"", MAX_OUTPUT)):
+        yield plain
+
+
+def _unpack(chunks: Iterator[bytes], kind: str) -> Iterator[bytes]:
+    """The members of a bzip2, xz or zstd stream, through the library's unpacker with bounded output."""
+    unpacker = None
+    for data in chunks:
+        while data:
+            if unpacker is None:
+                unpacker = _unpacker(kind)
+            yield unpacker.decompress(data, MAX_OUTPUT)
+            while not unpacker.eof and not unpacker.needs_input:
+                yield unpacker.decompress(b"", MAX_OUTPUT)
+            data = unpacker.unused_data if unpacker.eof else b""
+            if unpacker.eof:
+                unpacker = None
+                if not sniff(data):
+                    data = b""
+    if unpacker is not None:
+        raise EOFError("it ends in the middle")
+
+
+def _unpacker(kind: str) -> Any:
+    if kind == "bzip2":
+        import bz2
+
+        return bz2.BZ2Decompressor()
+    if kind == "xz":
+        import lzma
+
+        return lzma.LZMADecompressor()
+    return _zstd().ZstdDecompressor()
+
+
+def _zstd() -> Any:
+    try:
+        from compression import zstd  # type: ignore[import-not-found]
+    except ImportError:
+        from backports import zstd
+    return zstd

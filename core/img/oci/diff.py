@@ -1,0 +1,212 @@
+"""Trees and listings as layers: walking them, naming them by content, writing them as tar, making and removing trees.
+
+The functions that take paths and return JSON are jobs: they run in the sandbox, where the owners are the image's own.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from img.errors import FileError, LayerError
+from img.files.entry import Entry, listing_digest
+from img.files.listing import read_listing
+from img.files.view import entry_of
+from img.files.xattrs import OPAQUE, write_xattrs
+from img.oci.tar import TarWriter
+
+CHUNK = 1 << 20
+SMALL = 64 << 10
+
+
+def walk(tree: str) -> Iterator[Entry]:
+    """Every entry of the layer in `tree`, parents first, names in the order of their bytes. Hard links are found by
+    inode: the first name holds the content, later ones link to it. Files have no digest yet."""
+    links: dict[tuple[int, int], str] = {}
+    stack: list[str] = [""]
+    while stack:
+        path = stack.pop()
+        source = f"{tree}/{path}" if path else tree
+        status = os.lstat(source)
+        entry = entry_of(path, source, status)
+        if status.st_nlink > 1 and entry.kind != "dir":
+            first = links.setdefault((status.st_dev, status.st_ino), path)
+            if first != path and entry.kind != "whiteout":
+                entry = entry._replace(kind="hardlink", link=first, size=0, xattrs=(), device=(0, 0))
+        yield entry
+        if entry.kind == "dir":
+            below = sorted(os.listdir(source), key=os.fsencode, reverse=True)
+            stack.extend(f"{path}/{name}" if path else name for name in below)
+
+
+def scan(tree: str) -> Iterator[Entry]:
+    """`walk`, with the digest of each file."""
+    for entry in walk(tree):
+        yield entry._replace(digest=file_digest(entry.source)) if entry.kind == "file" else entry
+
+
+def file_digest(path: str) -> str:
+    """The digest of a regular file, which is not followed if a symlink."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        data = os.read(file, SMALL)
+        record = hashlib.sha256(data)
+        while len(data := os.read(file, CHUNK)):
+            record.update(data)
+    finally:
+        os.close(file)
+    return "sha256:" + record.hexdigest()
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------
+
+
+def digest_tree(tree: str) -> dict[str, Any]:
+    """The content digest of the layer in `tree`, with the number of its entries and bytes."""
+    count, size = 0, 0
+
+    def counted() -> Iterator[Entry]:
+        nonlocal count, size
+        for entry in scan(tree):
+            count += 1
+            size += entry.size
+            yield entry
+
+    return {"id": listing_digest(counted()), "files": count, "bytes": size}
+
+
+def tar_tree(tree: str, *, fds: Sequence[int]) -> None:
+    """Write the layer in `tree` as a tar to ``fds[0]``."""
+    _write_tar(walk(tree), fds[0])
+
+
+def tar_listing(listing: str, *, fds: Sequence[int]) -> None:
+    """Write the entries of a listing file as a tar to ``fds[0]``. Raises `FileError` if a file has changed."""
+    _write_tar(read_listing(listing), fds[0])
+
+
+def make_tree(listing: str, dest: str) -> None:
+    """Make the tree that a listing file describes in the empty folder `dest`. Raises `FileError` if a file has
+    changed since, `LayerError` if the disk refuses."""
+    folders: list[Entry] = []
+    for entry in read_listing(listing):
+        place = f"{dest}/{entry.path}" if entry.path else dest
+        try:
+            _make(entry, place, dest)
+        except OSError as error:
+            raise LayerError(f"can't make {entry.path} for the step: {error.strerror}") from error
+        if entry.kind == "dir":
+            folders.append(entry)
+    for entry in reversed(folders):
+        os.utime(f"{dest}/{entry.path}" if entry.path else dest, ns=(entry.mtime, entry.mtime))
+
+
+def remove_tree(path: str) -> None:
+    """Remove a folder and all below it, whoever owns it, without following links. Nothing there is fine."""
+    if not os.path.lexists(path):
+        return
+    import shutil
+
+    def again(function: Any, place: str, error: Any) -> None:
+        os.chmod(os.path.dirname(place), 0o700)
+        function(place)
+
+    shutil.rmtree(path, onerror=again)
+
+
+# --- writing ---------------------------------------------------------------------------------------------------
+
+
+def _write_tar(entries: Iterable[Entry], out: int) -> None:
+    with os.fdopen(out, "wb", buffering=CHUNK, closefd=False) as stream:
+        writer = TarWriter(stream.write)
+        for entry in entries:
+            writer.add(entry, content(entry) if entry.kind == "file" else ())
+        writer.close()
+
+
+def content(entry: Entry) -> Iterator[bytes]:
+    """The bytes of a file entry, from its `source`. Raises `FileError` unless they are the ones it was listed with:
+    size and, where the entry has one, digest."""
+    record = hashlib.sha256() if entry.digest else None
+    count = 0
+    try:
+        file = os.open(entry.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise _changed(entry, error.strerror) from error
+    try:
+        while data := os.read(file, CHUNK if entry.size > SMALL else SMALL):
+            count += len(data)
+            if count > entry.size:
+                raise _changed(entry, "it has grown")
+            if record is not None:
+                record.update(data)
+            yield data
+    finally:
+        os.close(file)
+    if count != entry.size:
+        raise _changed(entry, "it has shrunk")
+    if record is not None and record.hexdigest() != entry.digest[7:]:
+        raise _changed(entry, "its content is another")
+
+
+def _changed(entry: Entry, why: str) -> FileError:
+    return FileError(f"{entry.source} changed during the build: {why}", hint="build again when nothing writes to it")
+
+
+def _make(entry: Entry, place: str, dest: str) -> None:
+    if entry.kind == "dir":
+        _make_folder(entry, place)
+    elif entry.kind == "hardlink":
+        os.link(f"{dest}/{entry.link}", place, follow_symlinks=False)
+    elif entry.kind == "file":
+        _make_file(entry, place)
+    elif entry.kind != "socket":
+        _make_node(entry, place)
+
+
+def _make_folder(entry: Entry, place: str) -> None:
+    if entry.path:
+        os.mkdir(place, 0o700)
+    os.chown(place, entry.uid, entry.gid)
+    os.chmod(place, entry.mode)
+    write_xattrs(place, entry.xattrs)
+    if entry.opaque:
+        os.setxattr(place, OPAQUE, b"y")
+
+
+def _make_file(entry: Entry, place: str) -> None:
+    file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        for data in content(entry):
+            view = memoryview(data)
+            while view:
+                view = view[os.write(file, view) :]
+        os.fchown(file, entry.uid, entry.gid)
+        os.fchmod(file, entry.mode)
+        if entry.xattrs:
+            write_xattrs(file, entry.xattrs)
+        os.utime(file, ns=(entry.mtime, entry.mtime))
+    finally:
+        os.close(file)
+
+
+def _make_node(entry: Entry, place: str) -> None:
+    if entry.kind == "symlink":
+        os.symlink(entry.link, place)
+    elif entry.kind == "fifo":
+        os.mkfifo(place, 0o600)
+    elif entry.kind == "whiteout":
+        os.mknod(place, stat.S_IFCHR | 0o600, 0)
+        return
+    else:
+        kind = stat.S_IFCHR if entry.kind == "char" else stat.S_IFBLK
+        os.mknod(place, kind | 0o600, os.makedev(*entry.device))
+    os.chown(place, entry.uid, entry.gid, follow_symlinks=False)
+    if entry.kind != "symlink":
+        os.chmod(place, entry.mode)
+    os.utime(place, ns=(entry.mtime, entry.mtime), follow_symlinks=False)
