@@ -1,8 +1,8 @@
 """The safe applier: a layer's tar becomes a tree, and nothing outside the tree is ever touched.
 
 Every step goes through a descriptor of a folder inside the tree, opened without following links. Names are taken
-relative to the root; one that climbs out with ``..`` is an error. A symlink on the way, of this layer or of a lower one,
-is followed inside the root. Whiteouts (layer.md, "Whiteouts") become overlayfs' own: a character device 0:0, and the
+relative to the root; one that climbs out with ``..`` is an error. A symlink on the way, of this layer or of a lower
+one, is followed inside the root. Whiteouts (layer.md, "Whiteouts") become overlayfs' own: a character device 0:0, and the
 attribute ``user.overlay.opaque``. Attributes of overlayfs that come in a layer are dropped. Standard library only.
 """
 

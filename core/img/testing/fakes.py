@@ -47,9 +47,7 @@ class MemoryStore(SimpleNamespace):
     def __init__(self, root: Path) -> None:
         (root / "locks").mkdir(exist_ok=True)
         self.lost: set[str] = set()
-        layers = SimpleNamespace(
-            available=lambda id: id not in self.lost, blob=lambda group: self.lost.difference_update(group)
-        )
+        layers = SimpleNamespace(available=lambda id: id not in self.lost, blob=self.lost.difference_update)
         super().__init__(root=root, records=MemoryRecords(), layers=layers)
 
 

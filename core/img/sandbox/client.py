@@ -1,0 +1,146 @@
+"""The engine's end of the helper process."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from img.sandbox import idmap, wire
+
+_START = "import sys; sys.path.insert(0, {root!r}); from img.sandbox.server import main; main(3, {paths!r})"
+
+
+class SandboxError(Exception):
+    """The helper could not start, died, or a job in it failed for a reason that is not one of img's own errors."""
+
+
+class Job:
+    """A running step. `wait` must be called once."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._lock = threading.Lock()
+        self._killed = False
+
+    def kill(self) -> None:
+        """Kill the step and everything it started. Safe from any thread, also when it is over."""
+        with self._lock:
+            if not self._killed:
+                self._killed = True
+                try:
+                    self._socket.send(b"k")
+                except OSError:
+                    pass
+
+    def wait(self) -> dict[str, Any]:
+        """What became of it: ``status`` (exit code, 128 + N after signal N), or ``failed`` (stage, errno, text, name)
+        if it never started. Raises `SandboxError` if the helper died."""
+        received = wire.receive(self._socket)
+        with self._lock:
+            self._killed = True
+            self._socket.close()
+        if received is None:
+            raise SandboxError("the sandbox process died")
+        reply: dict[str, Any] = received[0]
+        return reply
+
+
+class Sandbox:
+    """See `img.ports.Sandbox`. All methods may be called from any thread."""
+
+    def __init__(self, pid: int, control: socket.socket, found: dict[str, str]) -> None:
+        self._pid = pid
+        self._control = control
+        self._lock = threading.Lock()
+        self.rung = found["rung"]
+        self.reason = found.get("reason", "")
+        self.remedy = found.get("remedy", "")
+
+    @classmethod
+    def start(cls, *, paths: Sequence[str]) -> Sandbox:
+        """Spawn the helper; `paths` are added to its sys.path, for the functions it is to call.
+
+        The process is spawned, never forked: the engine may have threads by now.
+        """
+        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        program = _START.format(root=root, paths=list(paths))
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", "-c", program],
+            {"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+            file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
+        )
+        theirs.close()
+        found = _greeting(mine)
+        if "map" in found:
+            wire.send(mine, idmap.write(found["map"]))
+            found = _greeting(mine)
+        return cls(pid, mine, found)
+
+    def call(self, function: str, *args: Any, fds: Sequence[int] = ()) -> Any:
+        """Run ``"package.module:function"`` in a child of the helper. See `img.ports.Sandbox.call`."""
+        sock = self._send({"function": function, "args": args}, fds)
+        try:
+            received = wire.receive(sock)
+        finally:
+            sock.close()
+        if received is None:
+            raise SandboxError(f"the sandbox process died in {function}")
+        reply = received[0]
+        if "error" in reply:
+            raise _raised(*reply["error"])
+        return reply["result"]
+
+    def run(self, step: dict[str, Any], stdout: int, stderr: int) -> Job:
+        """Start a step. Its fields:
+
+        lower, upper, work   trees bottom up, the folder for changes, an empty folder of its own
+        argv, env, cwd       env as a list of [name, value]
+        uid, gid, groups     numbers, as the image sees them
+        mounts               list of {kind: bind|tmpfs, target, source, file, readonly, size, mode}
+        network              host or none
+        hostname, shm_size, limits ([name, soft, hard]), insecure
+        """
+        return Job(self._send({"step": step}, (stdout, stderr)))
+
+    def close(self) -> None:
+        """End the helper and all it runs. May be called twice."""
+        with self._lock:
+            self._control.close()
+            if self._pid:
+                os.waitpid(self._pid, 0)
+                self._pid = 0
+
+    def _send(self, request: dict[str, Any], fds: Sequence[int]) -> socket.socket:
+        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with self._lock:
+                wire.send(self._control, request, [theirs.fileno(), *fds])
+        except OSError as error:
+            mine.close()
+            raise SandboxError(f"the sandbox process is gone: {error}") from error
+        finally:
+            theirs.close()
+        return mine
+
+
+def _greeting(sock: socket.socket) -> dict[str, str]:
+    received = wire.receive(sock)
+    if received is None:
+        raise SandboxError("the sandbox process did not start")
+    found: dict[str, str] = received[0]
+    return found
+
+
+def _raised(module: str, name: str, message: str, hint: str) -> Exception:
+    """The error a job raised, as itself if it is one of img's."""
+    if module == "img.errors":
+        error: Exception = getattr(importlib.import_module(module), name)(message, hint=hint)
+        return error
+    return SandboxError(f"{message}\n{hint}")

@@ -1,0 +1,181 @@
+"""The root filesystem of a step: overlay, the kernel's filesystems, and mounts, then pivot_root.
+
+Runs in a mount namespace of its own. Mount points that the image lacks come from a *stub* layer at the very bottom of
+the overlay, so that none of them is ever left in the step's changes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Any
+
+from img.sandbox import libc
+
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+LINKS = (
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+    ("pts/ptmx", "/dev/ptmx"),
+)
+MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+SHM_SIZE = 64 << 20
+
+_SAFE = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
+
+
+def enter(step: dict[str, Any]) -> None:
+    """Make the root of `step` and move into it. Raises `OSError` naming the mount that failed."""
+    work = step["work"]
+    _make_stubs(work, step["mounts"])
+    overlay(work, step["lower"], step["upper"])
+    os.chdir(f"{work}/root")
+    outside = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    libc.pivot_root(".", ".")
+    os.fchdir(outside)
+    # The old root is the current folder now: sources are named relative to it, targets from the new root.
+    _system(step)
+    for item in step["mounts"]:
+        _mount(item)
+    if not step.get("insecure"):
+        _mask()
+    libc.umount(".", libc.MNT_DETACH)
+    os.close(outside)
+    os.chdir("/")
+
+
+def overlay(work: str, lower: list[str], upper: str) -> None:
+    """Mount the overlay at `work`/root. Folders are named by short links, as all options must fit into one page."""
+    names = f"{work}/names"
+    os.mkdir(names)
+    for folder in ("root", "overlay"):
+        os.mkdir(f"{work}/{folder}")
+    layers = [*reversed(lower), f"{work}/stubs"]
+    for number, path in enumerate(layers):
+        os.symlink(path, f"{names}/{number}")
+    os.symlink(upper, f"{names}/u")
+    os.symlink(f"{work}/overlay", f"{names}/w")
+    here = os.getcwd()
+    os.chdir(names)
+    stack = ":".join(str(number) for number in range(len(layers)))
+    options = f"lowerdir={stack},upperdir=u,workdir=w,userxattr"
+    try:
+        libc.mount("overlay", "../root", "overlay", libc.MS_NODEV, f"{options},volatile")
+    except OSError:
+        libc.mount("overlay", "../root", "overlay", libc.MS_NODEV, options)
+    finally:
+        os.chdir(here)
+
+
+def _make_stubs(work: str, mounts: list[dict[str, Any]]) -> None:
+    """The bottom layer: an empty place for every mount."""
+    stubs = f"{work}/stubs"
+    os.mkdir(stubs, 0o755)
+    for name in ("proc", "sys", "dev", "etc"):
+        os.mkdir(f"{stubs}/{name}", 0o755)
+    for item in mounts:
+        place = stubs + os.path.normpath(item["target"])
+        try:
+            if item.get("file"):
+                os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
+                os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+            else:
+                os.makedirs(place, 0o755, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            continue
+
+
+def _system(step: dict[str, Any]) -> None:
+    _place("/proc")
+    libc.mount("proc", "/proc", "proc", _SAFE)
+    _sys(step.get("network") == "none")
+    _place("/dev")
+    libc.mount("tmpfs", "/dev", "tmpfs", libc.MS_NOSUID | libc.MS_NOEXEC, "mode=755,size=64k")
+    for name in DEVICES:
+        os.close(os.open(f"/dev/{name}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666))
+        libc.mount(f"./dev/{name}", f"/dev/{name}", "", libc.MS_BIND)
+    for target, link in LINKS:
+        os.symlink(target, link)
+    for name in ("pts", "shm", "mqueue"):
+        os.mkdir(f"/dev/{name}", 0o755)
+    terminal = "newinstance,ptmxmode=0666,mode=0620"
+    try:
+        libc.mount("devpts", "/dev/pts", "devpts", libc.MS_NOSUID | libc.MS_NOEXEC, f"{terminal},gid=5")
+    except OSError:
+        libc.mount("devpts", "/dev/pts", "devpts", libc.MS_NOSUID | libc.MS_NOEXEC, terminal)
+    libc.mount("tmpfs", "/dev/shm", "tmpfs", _SAFE, f"mode=1777,size={step.get('shm_size') or SHM_SIZE}")
+    libc.mount("mqueue", "/dev/mqueue", "mqueue", _SAFE)
+
+
+def _sys(own_network: bool) -> None:
+    """/sys, read-only. A user namespace may mount sysfs only with a network namespace of its own; else the host's."""
+    _place("/sys")
+    try:
+        libc.mount("sysfs", "/sys", "sysfs", _SAFE | libc.MS_RDONLY)
+        return
+    except OSError:
+        if own_network:
+            raise
+    libc.mount("./sys", "/sys", "", libc.MS_BIND | libc.MS_REC)
+    libc.read_only("/sys")
+
+
+def _mount(item: dict[str, Any]) -> None:
+    """One mount of the step: ``bind`` (of a file or folder) or ``tmpfs``."""
+    target = item["target"]
+    _place(target, bool(item.get("file")))
+    if item["kind"] == "tmpfs":
+        size = f",size={item['size']}" if item.get("size") else ""
+        libc.mount("tmpfs", target, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV, f"mode={item.get('mode', 0o1777):o}{size}")
+        return
+    libc.mount(f".{item['source']}", target, "", libc.MS_BIND | libc.MS_REC)
+    if item.get("readonly"):
+        libc.read_only(target)
+
+
+def _place(path: str, file: bool = False) -> None:
+    """See to it that there is something to mount on; the stub layer nearly always has it."""
+    try:
+        mode = os.stat(path).st_mode
+        if file == (not stat.S_ISDIR(mode)):
+            return
+        raise NotADirectoryError(20, "the image has a file where a folder is mounted, or the reverse", path)
+    except FileNotFoundError:
+        pass
+    if not file:
+        os.makedirs(path, 0o755, exist_ok=True)
+        return
+    os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+
+
+def _mask() -> None:
+    for path in MASKED:
+        try:
+            folder = stat.S_ISDIR(os.lstat(path).st_mode)
+        except OSError:
+            continue
+        if folder:
+            libc.mount("tmpfs", path, "tmpfs", _SAFE | libc.MS_RDONLY, "size=0k")
+        else:
+            libc.mount("./dev/null", path, "", libc.MS_BIND)
+    for path in READ_ONLY:
+        if os.path.exists(path):
+            libc.mount(path, path, "", libc.MS_BIND | libc.MS_REC)
+            libc.read_only(path)

@@ -1,0 +1,153 @@
+"""The helper process. It has one thread, enters its namespaces first, and forks for every job.
+
+It lives as long as the engine's end of the control socket is open; then it ends, and everything it started with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from typing import Any
+
+from img.sandbox import libc, step, wire
+
+
+def main(control_fd: int, paths: list[str]) -> None:
+    """Serve jobs until the engine is gone. Called in the fresh process that `client.Sandbox.start` spawns."""
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sys.path[:0] = [path for path in paths if path not in sys.path]
+    control = socket.socket(fileno=control_fd)
+    wire.send(control, _enter(control))
+    _serve(control)
+
+
+def _enter(control: socket.socket) -> dict[str, str]:
+    """Enter the namespaces this machine allows; says which rung that is, or what is missing."""
+    if os.geteuid() == 0:
+        try:
+            libc.unshare(libc.CLONE_NEWNS)
+            libc.mount("none", "/", "", libc.MS_REC | libc.MS_PRIVATE)
+        except OSError as error:
+            return {
+                "rung": "none",
+                "reason": f"root here may not make mount namespaces ({error.strerror})",
+                "remedy": "give the container CAP_SYS_ADMIN and an unconfined seccomp profile, or run as an "
+                "ordinary user with user namespaces",
+            }
+        return {"rung": "overlay", "reason": "root with mount namespaces", "remedy": ""}
+    try:
+        libc.unshare(libc.CLONE_NEWUSER | libc.CLONE_NEWNS)
+    except OSError as error:
+        return {
+            "rung": "none",
+            "reason": f"user namespaces are not allowed here ({error.strerror})",
+            "remedy": "sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces above 0, and on Ubuntu "
+            "kernel.apparmor_restrict_unprivileged_userns=0",
+        }
+    wire.send(control, {"map": os.getpid()})
+    answer = wire.receive(control)
+    problem: dict[str, str] | None = answer[0] if answer else {"rung": "none", "reason": "the engine is gone"}
+    if problem:
+        return problem
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    os.setgroups([])
+    libc.mount("none", "/", "", libc.MS_REC | libc.MS_PRIVATE)
+    return {"rung": "userns", "reason": "a user namespace with a range of ids", "remedy": ""}
+
+
+def _serve(control: socket.socket) -> None:
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writer)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    watched = select.poll()
+    watched.register(control, select.POLLIN | select.POLLHUP)
+    watched.register(reader, select.POLLIN)
+    while True:
+        for fd, _ in watched.poll():
+            if fd == reader:
+                os.read(reader, 4096)
+                _reap()
+            elif not _accept(control):
+                os._exit(0)
+
+
+def _reap() -> None:
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                return
+        except ChildProcessError:
+            return
+
+
+def _accept(control: socket.socket) -> bool:
+    """Take one job and fork for it. False when the engine is gone."""
+    received = wire.receive(control)
+    if received is None:
+        return False
+    request, fds = received
+    if "function" in request:
+        _preload(request["function"])
+    me = os.getpid()
+    if os.fork() == 0:
+        code = 1
+        try:
+            control.close()
+            libc.die_with_parent(me)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            code = _job(request, fds)
+        finally:
+            os._exit(code)
+    for fd in fds:
+        os.close(fd)
+    return True
+
+
+def _preload(function: str) -> None:
+    """Import the function's module here, once, so that no child has to. Its errors are the child's to tell."""
+    try:
+        importlib.import_module(function.partition(":")[0])
+    except Exception:
+        return
+
+
+def _job(request: dict[str, Any], fds: list[int]) -> int:
+    job = socket.socket(fileno=fds.pop(0))
+    if "step" in request:
+        wire.send(job, step.supervise(request["step"], fds, job))
+        return 0
+    module, _, name = request["function"].partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+        keywords = {"fds": fds} if fds else {}
+        reply = {"result": function(*request["args"], **keywords)}
+    except BaseException as error:
+        reply = {"error": _told(error)}
+    try:
+        wire.send(job, reply)
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+def _told(error: BaseException) -> list[Any]:
+    """An error as the engine can raise it again: module, class, message, hint."""
+    kind = type(error)
+    if kind.__module__ == "img.errors":
+        return [kind.__module__, kind.__qualname__, str(error), getattr(error, "hint", "")]
+    import traceback
+
+    return ["", kind.__qualname__, f"{kind.__name__}: {error}", "".join(traceback.format_exception(error))]
+
+
+if __name__ == "__main__":
+    main(3, json.loads(sys.argv[1]))

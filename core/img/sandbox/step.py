@@ -1,0 +1,111 @@
+"""One step: a supervisor in the helper's namespaces, an init as process 1 of the step's own, and the process itself.
+
+The supervisor watches the engine's end of the job: when that closes, or says so, it kills process 1, and with it the
+kernel kills everything in the step's process namespace and drops its mounts. If the helper dies, so does all of it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import struct
+from typing import Any
+
+from img.sandbox import libc, process, root
+
+Reply = dict[str, Any]
+
+
+def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
+    """Run `step` (see `client.Sandbox.run`) with ``fds`` as its stdout and stderr; returns the reply to the engine."""
+    flags = libc.CLONE_NEWNS | libc.CLONE_NEWPID | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS
+    if step.get("network") == "none":
+        flags |= libc.CLONE_NEWNET
+    reader, writer = os.pipe()
+    try:
+        libc.unshare(flags)
+        me = os.getpid()
+        init = os.fork()
+        if init == 0:
+            os.close(reader)
+            _init(step, fds, writer, job, me)
+    except OSError as error:
+        return {"failed": ["namespaces", error.errno, error.strerror, error.filename or ""]}
+    os.close(writer)
+    for fd in fds:
+        os.close(fd)
+    status = _wait(init, job)
+    trouble = _read_all(reader)
+    if trouble:
+        stage, number, text, name = trouble.decode("utf-8", "replace").split("\0")[:4]
+        return {"failed": [stage, int(number), text, name]}
+    return {"status": os.waitstatus_to_exitcode(status)}
+
+
+def _wait(init: int, job: socket.socket) -> int:
+    """Wait for process 1 to end; kill it if the engine says so or is gone."""
+    pidfd = os.pidfd_open(init)
+    watched = select.poll()
+    watched.register(pidfd, select.POLLIN)
+    watched.register(job, select.POLLIN | select.POLLHUP)
+    try:
+        while True:
+            for fd, _ in watched.poll():
+                if fd == pidfd:
+                    return os.waitpid(init, 0)[1]
+                os.kill(init, signal.SIGKILL)
+                watched.unregister(job)
+    finally:
+        os.close(pidfd)
+
+
+def _read_all(reader: int) -> bytes:
+    parts: list[bytes] = []
+    while data := os.read(reader, 65536):
+        parts.append(data)
+    os.close(reader)
+    return b"".join(parts)
+
+
+def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket, parent: int) -> None:
+    """Process 1: make the root, start the process, reap, and end as the process ended."""
+    stage = "setup"
+    try:
+        job.close()
+        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+        stage = "root"
+        root.enter(step)
+        libc.prctl(libc.PR_SET_DUMPABLE, 0)
+        stage = "hostname"
+        libc.sethostname(step["hostname"])
+        stage = "network"
+        if step.get("network") == "none":
+            _loopback()
+        stage = "fork"
+        child = os.fork()
+        if child == 0:
+            process.run(step, fds[0], fds[1], failure)
+    except OSError as error:
+        text = f"{stage}\0{error.errno or 0}\0{error.strerror}\0{error.filename or ''}"
+        os.write(failure, text.encode("utf-8", "replace"))
+        os._exit(125)
+    except BaseException as error:
+        os.write(failure, f"{stage}\0000\0{type(error).__name__}: {error}\0".encode("utf-8", "replace"))
+        os._exit(125)
+    os.close(failure)
+    for fd in fds:
+        os.close(fd)
+    while True:
+        ended, status = os.wait()
+        if ended == child:
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code >= 0 else 128 - code)
+
+
+def _loopback() -> None:
+    """Bring ``lo`` up in a fresh network namespace: SIOCSIFFLAGS (netdevice(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))
