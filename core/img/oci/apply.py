@@ -2,8 +2,8 @@
 
 Every step goes through a descriptor of a folder inside the tree, opened without following links. Names are taken
 relative to the root; one that climbs out with ``..`` is an error. A symlink on the way, of this layer or of a lower
-one, is followed inside the root. Whiteouts (layer.md, "Whiteouts") become overlayfs' own: a character device 0:0, and the
-attribute ``user.overlay.opaque``. Attributes of overlayfs that come in a layer are dropped. Standard library only.
+one, is followed inside the root. Whiteouts (layer.md, "Whiteouts") become overlayfs' own: a character device 0:0, and
+the attribute ``user.overlay.opaque``. Attributes of overlayfs that come in a layer are dropped. Standard library only.
 """
 
 from __future__ import annotations
@@ -33,13 +33,21 @@ def unpack(dest: str, lower: Sequence[str], *, fds: Sequence[int]) -> dict[str, 
         return apply_tar(stream.read, dest, lower)
 
 
-def apply_tar(read: Callable[[int], bytes], dest: str, lower: Sequence[str] = ()) -> dict[str, Any]:
+def unpack_archive(dest: str, *, fds: Sequence[int]) -> dict[str, Any]:
+    """The job: unpack the plain tar on ``fds[0]``, which is no layer: names that begin with ``.wh.`` mean nothing."""
+    with os.fdopen(fds[0], "rb", buffering=1 << 20) as stream:
+        return apply_tar(stream.read, dest, whiteouts=False)
+
+
+def apply_tar(
+    read: Callable[[int], bytes], dest: str, lower: Sequence[str] = (), *, whiteouts: bool = True
+) -> dict[str, Any]:
     """Apply a layer to the folder `dest`. `lower` are the trees below it, bottom up.
 
     Returns ``used_lower`` (something was taken from, or depends on, the trees below) and ``skipped`` (device nodes
     that a user namespace may not make; steps get their own /dev). Raises `LayerError`.
     """
-    tree = _Tree(dest, lower)
+    tree = _Tree(dest, lower, whiteouts)
     try:
         for entry, content in read_tar(read):
             tree.apply(entry, content)
@@ -80,7 +88,8 @@ def clean(path: str) -> list[str]:
 class _Tree:
     """The tree in the making. Holds one descriptor: of the folder last written to."""
 
-    def __init__(self, dest: str, lower: Sequence[str]) -> None:
+    def __init__(self, dest: str, lower: Sequence[str], whiteouts: bool) -> None:
+        self._whiteouts = whiteouts
         self.current = ""
         self.used_lower = False
         self.skipped = 0
@@ -113,7 +122,7 @@ class _Tree:
             return
         name = parts.pop()
         parent = self._enter(parts)
-        if name.startswith(WHITEOUT):
+        if self._whiteouts and name.startswith(WHITEOUT):
             self._whiteout(parent, name)
         elif entry.kind == "dir":
             self._folder(parent, name, entry)

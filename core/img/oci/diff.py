@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from img.errors import FileError, LayerError
+from img.files.content import file_digest
 from img.files.entry import Entry, listing_digest
 from img.files.listing import read_listing
 from img.files.view import entry_of
@@ -47,19 +48,6 @@ def scan(tree: str) -> Iterator[Entry]:
     """`walk`, with the digest of each file."""
     for entry in walk(tree):
         yield entry._replace(digest=file_digest(entry.source)) if entry.kind == "file" else entry
-
-
-def file_digest(path: str) -> str:
-    """The digest of a regular file, which is not followed if a symlink."""
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        data = os.read(file, SMALL)
-        record = hashlib.sha256(data)
-        while len(data := os.read(file, CHUNK)):
-            record.update(data)
-    finally:
-        os.close(file)
-    return "sha256:" + record.hexdigest()
 
 
 # --- jobs ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,144 @@
+"""The file work that runs in the sandbox, where owners are the image's own. Arguments and results are JSON.
+
+Selections travel as a listing file with all entries one after the other, beside a list of
+``[name, number of entries, number of folders]`` per item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from img.files.entry import Entry, listing_digest
+from img.files.listing import read_listing, write_listing
+from img.files.modes import Mode
+from img.files.place import LayerDraft, Placing, place
+from img.files.select import Item, Selection, SnapshotTree, items_digest, select
+from img.files.users import User, find_owner, find_user
+from img.files.view import View
+
+Table = list[list[Any]]
+
+
+def select_digest(trees: Sequence[str], selection: Sequence[Any]) -> dict[str, str]:
+    """The content digest of what a selection takes from a snapshot."""
+    return {"digest": items_digest(select(SnapshotTree(trees), Selection.from_json(selection)))}
+
+
+def pick(trees: Sequence[str], selection: Sequence[Any], listing: str) -> Table:
+    """Write what a selection takes from a snapshot to the new file `listing`; returns the table of items."""
+    return store_items(select(SnapshotTree(trees), Selection.from_json(selection)), listing)
+
+
+def store_items(items: Sequence[Item], listing: str) -> Table:
+    """Write items to the new file `listing`; returns their table."""
+    write_listing(listing, (entry for item in items for entry in (*item.entries, *item.folders)))
+    return [[item.name, len(item.entries), len(item.folders)] for item in items]
+
+
+def read_items(table: Table, listing: str) -> Iterator[Item]:
+    """The items that `store_items` wrote."""
+    entries = read_listing(listing)
+    for name, count, folders in table:
+        yield Item(name, list(islice(entries, count)), list(islice(entries, folders)))
+
+
+def place_items(base: Sequence[str], table: Table, listing: str, how: dict[str, Any], out: str) -> dict[str, Any]:
+    """Place items over the trees `base`, as `img.files.place` says, and write the layer's listing to `out`.
+
+    `how` has dest, owner (``user[:group]`` or empty), keep_owner, mode and folder. Returns the layer's ``id``.
+    """
+    view = View(base)
+    owner = find_owner(view, how["owner"]) if how["owner"] else None if how["keep_owner"] else (0, 0)
+    mode = Mode.parse(how["mode"]) if how["mode"] else None
+    entries = place(view, list(read_items(table, listing)), Placing(how["dest"], owner, mode, how["folder"]))
+    return _finish(entries, out)
+
+
+def place_unpacked(base: Sequence[str], trees: Sequence[str], dest: str, owner: str, out: str) -> dict[str, Any]:
+    """Place the content of unpacked archives into the folder `dest`. Owners are the archive's, unless `owner`."""
+    from img.oci.diff import scan
+
+    view = View(base)
+    ids = find_owner(view, owner) if owner else None
+    target = view.resolve(dest)
+    draft = LayerDraft(view, 0)
+    draft.folders(target, ids)
+    for tree in trees:
+        for entry in scan(tree):
+            if not entry.path:
+                continue
+            if ids is not None:
+                entry = entry._replace(uid=ids[0], gid=ids[1])
+            path = f"{target}/{entry.path}" if target else entry.path
+            link = f"{target}/{entry.link}" if entry.kind == "hardlink" and target else entry.link
+            draft.entries[path] = entry._replace(path=path, link=link, opaque=False)
+    return _finish(draft.finished(), out)
+
+
+def place_folder(base: Sequence[str], path: str, mode: int, owner: str, out: str) -> dict[str, Any]:
+    """A layer with the folder `path`, made with `mode` and `owner` if it is not there, and its parents."""
+    view = View(base)
+    user = find_user(view, owner) if owner else User(0, 0)
+    draft = LayerDraft(view, 0)
+    draft.folders(view.resolve(path), (user.uid, user.gid), mode)
+    return _finish(draft.finished(), out)
+
+
+def place_file(base: Sequence[str], path: str, entry: Sequence[Any], owner: str, out: str) -> dict[str, Any]:
+    """A layer with one new entry at `path`; a folder there gets it by its name. `entry` is (name, kind, mode, size,
+    link, digest, source)."""
+    name, kind, mode, size, link, digest, source = entry
+    view = View(base)
+    uid, gid = find_owner(view, owner) if owner else (0, 0)
+    target = view.resolve(path, final=kind != "symlink")
+    there = view.lstat(target)
+    if path.endswith("/") or (there is not None and there.kind == "dir"):
+        target = f"{target}/{name}" if target else name
+    draft = LayerDraft(view, 0)
+    draft.folders(target.rpartition("/")[0], (uid, gid) if owner else None)
+    draft.put(Entry(target, kind, mode, uid, gid, size, 0, link, (0, 0), (), digest, False, source))
+    return _finish(draft.finished(), out)
+
+
+def remove_paths(base: Sequence[str], path: str, wildcard: bool, missing_ok: bool, out: str) -> dict[str, Any]:
+    """A layer that hides `path`, or all that a wildcard matches. Raises `FileError` if nothing is there."""
+    view = View(base)
+    tree = SnapshotTree(base)
+    draft = LayerDraft(view, 0)
+    if wildcard:
+        found = [item.name for item in select(tree, Selection((path,), parents=True))]
+    else:
+        head, _, name = path.strip("/").rpartition("/")
+        parent = view.resolve(head)
+        found = [f"{parent}/{name}" if parent else name]
+    for target in found:
+        if view.lstat(target) is None:
+            if missing_ok:
+                continue
+            from img.errors import FileError
+
+            raise FileError(f"there is no {path!r} to remove")
+        draft.folders(target.rpartition("/")[0], None)
+        draft.entries[target] = Entry(target, "whiteout")
+    return _finish(draft.finished(), out)
+
+
+def user_of(trees: Sequence[str], text: str) -> list[Any]:
+    """``[uid, gid, groups, home]`` of a user of the image, with the root folder's ``[mode, uid, gid]`` at the end."""
+    view = View(trees)
+    user = find_user(view, text)
+    root = view.lstat("")
+    return [
+        user.uid,
+        user.gid,
+        list(user.groups),
+        user.home,
+        [root.mode, root.uid, root.gid] if root else [0o755, 0, 0],
+    ]
+
+
+def _finish(entries: list[Entry], out: str) -> dict[str, Any]:
+    write_listing(out, entries)
+    return {"id": listing_digest(entries)}

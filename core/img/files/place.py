@@ -1,0 +1,148 @@
+"""Where a COPY puts what it took: the entries of the new layer, over a base that is only looked at.
+
+As BuildKit has it: a destination that ends in "/" or is a folder gets items by their names; a folder's content goes
+into the destination itself; missing folders are made 0755, with the owner of ``--chown``; folders that are there keep what
+they are, but those inside a copied folder get its attributes. Each layer stands alone: it holds every folder on the way
+with its attributes, as an overlay's upper folder would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from img.errors import FileError
+from img.files.entry import Entry
+from img.files.modes import Mode
+from img.files.select import Item
+from img.files.view import View
+
+Owner = tuple[int, int] | None
+"""Whose everything copied is; None keeps the source's."""
+
+
+class Placing(NamedTuple):
+    """How items are placed."""
+
+    dest: str
+    owner: Owner
+    mode: Mode | None
+    folder: bool
+    """The destination is a folder whatever is there: it was written with a "/" or there are several sources."""
+
+
+class LayerDraft:
+    """The entries of one layer in the making, by path."""
+
+    def __init__(self, base: View, mtime: int) -> None:
+        self.base = base
+        self.entries: dict[str, Entry] = {}
+        self._mtime = mtime
+        self._root()
+
+    def _root(self) -> None:
+        root = self.base.lstat("")
+        self.entries[""] = (
+            Entry("", "dir", 0o755, mtime=self._mtime) if root is None else root._replace(opaque=False, source="")
+        )
+
+    def lstat(self, path: str) -> Entry | None:
+        """What is at `path` so far."""
+        return self.entries.get(path) or self.base.lstat(path)
+
+    def folders(self, path: str, owner: Owner, mode: int = 0o755) -> None:
+        """See to it that `path`, whose links are resolved, is a folder; what is missing is made."""
+        here = ""
+        for part in path.split("/") if path else ():
+            here = f"{here}/{part}" if here else part
+            if here in self.entries and self.entries[here].kind == "dir":
+                continue
+            found = self.lstat(here)
+            if found is None:
+                uid, gid = owner or (0, 0)
+                self.entries[here] = Entry(here, "dir", mode, uid, gid, mtime=self._mtime)
+            elif found.kind == "dir":
+                self.entries[here] = found._replace(opaque=False, source="")
+            else:
+                raise FileError(f"/{here} is a file where a folder is needed", hint="choose another destination")
+
+    def put(self, entry: Entry) -> None:
+        """Put one entry; its folder must be there. Raises `FileError` where it does not fit."""
+        found = self.lstat(entry.path)
+        if found is not None and found.kind == "dir" and entry.kind != "dir":
+            raise FileError(
+                f"/{entry.path} is a folder, a file can't take its place",
+                hint="end the destination with a / to copy into it",
+            )
+        if found is not None and found.kind != "dir" and entry.kind == "dir":
+            raise FileError(f"/{entry.path} is a {found.kind}, a folder can't take its place")
+        self.entries[entry.path] = entry
+
+    def finished(self) -> list[Entry]:
+        """All entries, in the order of a layer: parents first, hard links after what they link to."""
+        entries = [self.entries[path] for path in sorted(self.entries, key=lambda path: path.split("/"))]
+        return [e for e in entries if e.kind != "hardlink"] + [e for e in entries if e.kind == "hardlink"]
+
+
+def place(base: View, items: Sequence[Item], placing: Placing) -> list[Entry]:
+    """The new layer's entries. Raises `FileError`."""
+    newest = max((entry.mtime for item in items for entry in item.entries), default=0)
+    draft = LayerDraft(base, newest)
+    dest = base.resolve(placing.dest)
+    if not items and placing.folder:
+        draft.folders(dest, placing.owner)
+    for item in items:
+        _place_item(draft, item, dest, placing)
+    return draft.finished()
+
+
+def _place_item(draft: LayerDraft, item: Item, dest: str, placing: Placing) -> None:
+    top = item.entries[0]
+    there = draft.lstat(dest)
+    if item.folders or "/" in item.name:
+        _place_parents(draft, item, dest, placing)
+        target = _join(dest, item.name)
+    elif top.kind == "dir":
+        target = dest
+    elif placing.folder or (there is not None and there.kind == "dir"):
+        draft.folders(dest, placing.owner)
+        target = _join(dest, item.name)
+    else:
+        target = dest
+    adjust = _adjuster(placing)
+    if top.kind == "dir" and not item.folders:
+        draft.folders(target, placing.owner)
+    else:
+        draft.folders(target.rpartition("/")[0], placing.owner)
+        draft.put(_at(adjust(top), target, target))
+    for entry in item.entries[1:]:
+        draft.put(_at(adjust(entry), _join(target, entry.path), target))
+
+
+def _place_parents(draft: LayerDraft, item: Item, dest: str, placing: Placing) -> None:
+    draft.folders(dest, placing.owner)
+    adjust = _adjuster(placing)
+    for folder in item.folders:
+        draft.put(_at(adjust(folder), _join(dest, folder.path), dest))
+
+
+def _adjuster(placing: Placing) -> Callable[[Entry], Entry]:
+    """What gives an entry the owner and mode of ``--chown`` and ``--chmod``."""
+
+    def adjust(entry: Entry) -> Entry:
+        if placing.owner is not None:
+            entry = entry._replace(uid=placing.owner[0], gid=placing.owner[1])
+        if placing.mode is not None and entry.kind not in ("symlink", "hardlink"):
+            entry = entry._replace(mode=placing.mode.applied(entry.mode, entry.kind == "dir"))
+        return entry
+
+    return adjust
+
+
+def _at(entry: Entry, path: str, top: str) -> Entry:
+    link = _join(top, entry.link) if entry.kind == "hardlink" else entry.link
+    return entry._replace(path=path, link=link, opaque=False, source=entry.source if entry.kind == "file" else "")
+
+
+def _join(folder: str, name: str) -> str:
+    return "/".join(filter(None, (folder, name)))

@@ -1,0 +1,260 @@
+"""What a COPY takes: the files its paths name in a tree, and their content digest.
+
+As BuildKit has it: a path is followed through links, also at its end; ``..`` and a leading "/" stay inside; a wildcard
+that matches nothing is fine, a plain path that is not there is an error; a folder stands for what is in it; links
+inside a folder are copied as they are; files that are one inode stay one.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from img.digest import digest_of
+from img.errors import FileError
+from img.files.content import file_digest
+from img.files.entry import Entry, listing_digest
+from img.files.folder import FolderTree, Index
+from img.files.patterns import Ignore, glob, is_wild
+from img.files.view import View
+
+
+class Tree(Protocol):
+    """What is selected from."""
+
+    def lstat(self, path: str) -> Entry | None: ...
+
+    def children(self, path: str) -> Iterator[Entry]: ...
+
+    def resolve(self, path: str) -> str: ...
+
+    def ignored(self, path: str) -> bool: ...
+
+    def identity(self, entry: Entry) -> tuple[int, int] | None: ...
+
+    def digested(self, entry: Entry) -> Entry: ...
+
+
+class SnapshotTree:
+    """A snapshot's `View` as a `Tree`."""
+
+    def __init__(self, trees: Sequence[str]) -> None:
+        self._view = View(trees)
+
+    def lstat(self, path: str) -> Entry | None:
+        entry = self._view.lstat(path)
+        return None if entry is None else entry._replace(opaque=False)
+
+    def children(self, path: str) -> Iterator[Entry]:
+        for name in self._view.listdir(path):
+            entry = self.lstat(f"{path}/{name}" if path else name)
+            if entry is not None:
+                yield entry
+
+    def resolve(self, path: str) -> str:
+        return self._view.resolve(path)
+
+    def ignored(self, path: str) -> bool:
+        return False
+
+    def identity(self, entry: Entry) -> tuple[int, int] | None:
+        status = os.lstat(entry.source)
+        return (status.st_dev, status.st_ino) if status.st_nlink > 1 else None
+
+    def digested(self, entry: Entry) -> Entry:
+        return entry._replace(digest=file_digest(entry.source))
+
+
+class Selection(NamedTuple):
+    """The part of a Copy that says what is taken."""
+
+    paths: tuple[str, ...]
+    excludes: tuple[str, ...] = ()
+    parents: bool = False
+    literal: bool = False
+
+    @classmethod
+    def of(cls, node: Any) -> Selection:
+        """Of an `img.ir.nodes.Copy`."""
+        return cls(tuple(node.paths), tuple(node.excludes), node.parents, node.literal)
+
+    def to_json(self) -> list[Any]:
+        return [list(self.paths), list(self.excludes), self.parents, self.literal]
+
+    @classmethod
+    def from_json(cls, document: Sequence[Any]) -> Selection:
+        return cls(tuple(document[0]), tuple(document[1]), document[2], document[3])
+
+
+class Item(NamedTuple):
+    """One thing that was matched. `name` is where it lands if the destination is a folder; `entries` are it and what
+    is below it, with paths relative to it (its own is ""); `folders` are those of ``--parents``, from the top."""
+
+    name: str
+    entries: list[Entry]
+    folders: list[Entry]
+
+
+def select(tree: Tree, selection: Selection) -> list[Item]:
+    """Every item, in the order of the paths and of the names they match; files have digests. Raises `FileError`."""
+    inodes: dict[tuple[int, int], tuple[str, str]] = {}
+    excludes = Ignore([posixpath.normpath(pattern).lstrip("/") for pattern in selection.excludes])
+    items: list[Item] = []
+    for path in selection.paths:
+        for found, pivot in _matches(tree, path, selection):
+            item = _item(tree, found, pivot, selection, excludes, inodes)
+            if item is not None:
+                items.append(item)
+    return items
+
+
+def items_digest(items: Iterable[Item]) -> str:
+    """The content digest of a selection: what lands where, never when it was modified."""
+    parts = [
+        [item.name, listing_digest(item.entries), listing_digest(item.folders) if item.folders else ""]
+        for item in items
+    ]
+    return digest_of(["selection", parts])
+
+
+def folder_digest(root: str, ignore: Sequence[str], index: Index, selection: Selection) -> str:
+    """`items_digest` of a selection from a local folder; what was read is kept in the stat index."""
+    tree = FolderTree(root, ignore, index)
+    digest = items_digest(select(tree, selection))
+    tree.save()
+    return digest
+
+
+def _matches(tree: Tree, path: str, selection: Selection) -> list[tuple[str, str]]:
+    """(path, the part of it that ``--parents`` drops) of everything one path of a COPY names."""
+    head, pivot, rest = path.partition("/./") if selection.parents else ("", "", path)
+    base = _clamp(head) if pivot else ""
+    inner = _clamp(rest)
+    whole = "/".join(filter(None, (base, inner)))
+    if selection.literal or not is_wild(whole):
+        if tree.lstat(tree.resolve(whole)) is None:
+            raise _missing(tree, path, whole)
+        return [(whole, base)]
+    return [(found, base) for found in _expand(tree, "", whole.split("/"))]
+
+
+def _clamp(path: str) -> str:
+    """A path inside the root: ``..`` stops there."""
+    clean = posixpath.normpath("/" + path)
+    return clean.lstrip("/")
+
+
+def _expand(tree: Tree, folder: str, parts: list[str]) -> Iterator[str]:
+    """Every path below `folder` that the parts of a pattern match."""
+    part, rest = parts[0], parts[1:]
+    if part == "**":
+        yield from _expand_any(tree, folder, rest)
+        return
+    if not is_wild(part):
+        candidates = [part]
+    else:
+        rule = glob(part)
+        resolved = tree.resolve(folder)
+        entry = tree.lstat(resolved)
+        if entry is None or entry.kind != "dir":
+            return
+        candidates = [name for name in map(_base, tree.children(resolved)) if rule.match(name)]
+    for name in candidates:
+        path = f"{folder}/{name}" if folder else name
+        if rest:
+            yield from _expand(tree, path, rest)
+        elif tree.lstat(tree.resolve(path)) is not None:
+            yield path
+
+
+def _expand_any(tree: Tree, folder: str, rest: list[str]) -> Iterator[str]:
+    stack = [folder]
+    while stack:
+        here = stack.pop()
+        if rest:
+            yield from _expand(tree, here, rest)
+        entries = list(tree.children(here))
+        if not rest:
+            yield from (entry.path for entry in entries)
+        stack.extend(entry.path for entry in reversed(entries) if entry.kind == "dir")
+
+
+def _base(entry: Entry) -> str:
+    return entry.path.rpartition("/")[2]
+
+
+def _item(
+    tree: Tree,
+    path: str,
+    pivot: str,
+    selection: Selection,
+    excludes: Ignore,
+    inodes: dict[tuple[int, int], tuple[str, str]],
+) -> Item | None:
+    found = tree.resolve(path)
+    top = tree.lstat(found)
+    if top is None or top.kind == "socket":
+        return None
+    name = path[len(pivot) :].lstrip("/") if selection.parents else path.rpartition("/")[2]
+    if excludes and path and excludes.excludes(path):
+        return None
+    entries: list[Entry] = []
+    stack = [top]
+    while stack:
+        entry = stack.pop()
+        if entry.kind == "dir":
+            inner = [child for child in tree.children(entry.path) if child.kind != "socket"]
+            if excludes:
+                inner = [child for child in inner if not excludes.excludes(child.path)]
+            stack.extend(reversed(inner))
+        relative = entry.path[len(found) :].lstrip("/")
+        entries.append(_content(tree, entry, relative, name, inodes))
+    return Item(name, entries, _folders(tree, path, pivot) if selection.parents else [])
+
+
+def _content(
+    tree: Tree, entry: Entry, relative: str, item: str, inodes: dict[tuple[int, int], tuple[str, str]]
+) -> Entry:
+    """The entry at its place in the item: a file with its digest, or a link to the item's first file of one inode."""
+    if entry.kind == "file":
+        identity = tree.identity(entry)
+        if identity is not None:
+            first = inodes.setdefault(identity, (item, relative))
+            if first != (item, relative) and first[0] == item:
+                return entry._replace(path=relative, kind="hardlink", link=first[1], size=0, xattrs=())
+        entry = tree.digested(entry)
+    return entry._replace(path=relative)
+
+
+def _folders(tree: Tree, path: str, pivot: str) -> list[Entry]:
+    """The folders between the pivot and the item, relative to the pivot."""
+    relative = path[len(pivot) :].lstrip("/")
+    parts = relative.split("/")[:-1]
+    folders: list[Entry] = []
+    for number in range(1, len(parts) + 1):
+        inner = "/".join(parts[:number])
+        entry = tree.lstat(tree.resolve("/".join(filter(None, (pivot, inner)))))
+        if entry is not None:
+            folders.append(entry._replace(path=inner))
+    return folders
+
+
+def _missing(tree: Tree, path: str, whole: str) -> FileError:
+    if tree.ignored(tree.resolve(whole)):
+        return FileError(f"{path!r} is excluded by the ignore file", hint=f"add a line !{whole} to .dockerignore")
+    head, _, name = whole.rpartition("/")
+    entry = tree.lstat(tree.resolve(head))
+    names = [_base(child) for child in tree.children(tree.resolve(head))] if entry and entry.kind == "dir" else []
+    import difflib
+
+    near = difflib.get_close_matches(name, names, 1)
+    outside = posixpath.normpath(path).startswith("..")
+    if outside:
+        hint = "a build sees nothing outside its context: move the file, or build from a folder further up"
+    elif near:
+        hint = f"did you mean {head + '/' if head else ''}{near[0]}?"
+    else:
+        hint = "paths are relative to the context, or to the root of the stage copied from"
+    return FileError(f"there is no {path!r} to copy", hint=hint)

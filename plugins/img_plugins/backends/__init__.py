@@ -1,0 +1,1 @@
+"""The backends. Each knows nothing of its siblings."""

@@ -1,0 +1,67 @@
+"""The chroot backend: every step is a fork of the sandbox helper, in namespaces and over an overlay of its own."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from img.errors import BackendError
+from img.ports import Availability, Host
+from img_plugins.worker.exec import Process, Start
+from img_plugins.worker.steps import StepWorker
+
+RUNGS = {
+    "overlay": "overlayfs as root",
+    "userns": "overlayfs in a user namespace with a range of ids",
+}
+
+
+class ChrootBackend(StepWorker):
+    """Offered as the backend ``chroot``. Climbs the highest rung that works here and says which."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self._found: Availability | None = None
+
+    def probe(self) -> Availability:
+        """Files can always be assembled; whether a RUN works is found out by mounting an overlay."""
+        if self._found is None:
+            self._found = self._try()
+        return self._found
+
+    def _try(self) -> Availability:
+        sandbox: Any = self.host.sandbox
+        if sandbox.rung == "none":
+            return Availability(True, f"assembles only, RUN does not work: {sandbox.reason}", sandbox.remedy)
+        work = self.host.store.scratch()
+        trouble = sandbox.call("img_plugins.backends.chroot.backend:try_overlay", os.fspath(work))
+        if trouble:
+            remedy = "put the store (IMG_ROOT) on a disk that overlayfs can write to: ext4, xfs, btrfs or tmpfs"
+            return Availability(True, f"assembles only, RUN does not work: no overlay here ({trouble})", remedy)
+        return Availability(True, RUNGS[sandbox.rung])
+
+    def start(self) -> Start:
+        sandbox: Any = self.host.sandbox
+        if sandbox.rung == "none":
+            raise BackendError(f"RUN does not work here: {sandbox.reason}", hint=sandbox.remedy)
+
+        def run(step: dict[str, Any], stdout: int, stderr: int) -> Process:
+            process: Process = sandbox.run(step, stdout, stderr)
+            return process
+
+        return run
+
+
+def try_overlay(work: str) -> str:
+    """The job: mount an overlay in a mount namespace of its own; returns what went wrong, or nothing."""
+    from img.sandbox import libc, root
+
+    upper = f"{work}/upper"
+    try:
+        libc.unshare(libc.CLONE_NEWNS)
+        os.mkdir(upper)
+        os.mkdir(f"{work}/stubs")
+        root.overlay(work, [], upper)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""

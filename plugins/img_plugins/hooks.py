@@ -1,0 +1,47 @@
+"""What img's own plugins offer. Imports nothing heavy: it is read whenever offers are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from img.plugin.mark import hookimpl
+from img.plugin.offers import Offer, Setting
+
+_ = "img_plugins."
+
+
+@hookimpl
+def img_offers() -> Iterable[Offer]:
+    return [
+        Offer(
+            "backend",
+            "chroot",
+            "namespaces and overlayfs, nothing to install",
+            _ + "backends.chroot.backend:ChrootBackend",
+        ),
+        Offer("source", "local", "a folder of this machine", _ + "sources.local:LocalSource"),
+        Offer(
+            "source",
+            "docker-image",
+            "images of registries and of the store",
+            _ + "sources.docker_image:DockerImageSource",
+        ),
+        Offer("exporter", "image", "into the store, under a name", _ + "exporters.image:ImageExporter"),
+        Offer("exporter", "registry", "pushed to a registry", _ + "exporters.registry:RegistryExporter"),
+        Offer("exporter", "oci", "an OCI image layout, as tar or folder", _ + "exporters.oci:OciExporter"),
+        Offer("exporter", "tar", "the root filesystem as a tar", _ + "exporters.tar:TarExporter"),
+        Offer("exporter", "local", "the root filesystem as a folder", _ + "exporters.local:LocalExporter"),
+        Offer("reporter", "plain", "lines of text", _ + "reporters.plain:PlainReporter"),
+        Offer("reporter", "tty", "a live display", _ + "reporters.tty:TtyReporter"),
+        Offer("reporter", "json", "one JSON object an event", _ + "reporters.json:JsonReporter"),
+        Offer("reporter", "quiet", "nothing but warnings", _ + "reporters.quiet:QuietReporter"),
+    ]
+
+
+@hookimpl
+def img_settings() -> Iterable[Setting]:
+    return [
+        Setting("network", "the network of steps that do not say: host or none", "IMG_NETWORK", "host"),
+        Setting("steps", "how many steps run at once", "IMG_STEPS", "64"),
+        Setting("pull", "when to ask the registry for a base: missing, always or never", "IMG_PULL", "missing"),
+    ]

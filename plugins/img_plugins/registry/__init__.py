@@ -1,0 +1,1 @@
+"""The OCI distribution protocol (distribution-spec 1.1), as a client."""

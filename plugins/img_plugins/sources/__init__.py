@@ -1,0 +1,1 @@
+"""Where files come from. Each source knows nothing of its siblings."""

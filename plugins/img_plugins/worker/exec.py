@@ -1,0 +1,182 @@
+"""Running an Exec: the root from the store, the process in the sandbox, the changes back as a layer."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+from img.errors import BackendError, Cancelled, StepFailed
+from img.events import StepLog
+from img.ir.nodes import Exec
+from img.ir.values import Network, Security
+from img.ports import Host, Result, Snapshot
+from img_plugins.worker.mounts import resolve_mounts, system_files
+
+TAIL = 30
+"""Lines of output that a failed step shows again."""
+
+
+class Process(Protocol):
+    """A started step."""
+
+    def wait(self) -> dict[str, Any]: ...
+
+    def kill(self) -> None: ...
+
+
+Start = Callable[[dict[str, Any], int, int], Process]
+"""What a backend adds: start the step (see `img.sandbox.client.Sandbox.run`) with these as stdout and stderr."""
+
+
+def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start) -> Snapshot:
+    """Run `node` over its root. Raises `StepFailed`, `BackendError`, `FileError`, `Cancelled`."""
+    base = inputs[0]
+    if not isinstance(base, Snapshot):
+        raise BackendError("a step can only run over a snapshot")
+    trees = host.store.layers.trees(base)
+    work = host.store.scratch()
+    call = host.sandbox.call
+    try:
+        with ExitStack() as held:
+            step = _step(host, node, inputs, trees, work, held)
+            _run(host, node, step, start)
+        made = call("img.oci.diff:digest_tree", step["upper"])
+        id = host.store.layers.add_tree(Path(step["upper"]), made["id"])
+    finally:
+        call("img.oci.diff:remove_tree", os.fspath(work))
+    return Snapshot((*base.layers, id))
+
+
+def _step(
+    host: Host, node: Exec, inputs: Sequence[Result], trees: list[str], work: Path, held: ExitStack
+) -> dict[str, Any]:
+    uid, gid, groups, home, root = host.sandbox.call("img.files.jobs:user_of", trees, node.user)
+    upper, inner = os.fspath(work / "upper"), os.fspath(work / "work")
+    host.sandbox.call("img_plugins.worker.exec:make_upper", upper, inner, *root)
+    environment = dict(node.proxies) | dict(node.env)
+    environment.setdefault("HOME", home)
+    confinement = node.confinement
+    network = confinement.network
+    wanted = host.settings.get("network") or "host" if network is Network.DEFAULT else network.value
+    return {
+        "lower": trees,
+        "upper": upper,
+        "work": inner,
+        "argv": list(node.argv),
+        "env": [[name, value] for name, value in environment.items()],
+        "cwd": node.cwd,
+        "uid": uid,
+        "gid": gid,
+        "groups": groups,
+        "mounts": [*system_files(node, work), *resolve_mounts(host, node, inputs, work, held)],
+        "network": wanted,
+        "hostname": confinement.hostname,
+        "shm_size": confinement.shm_size,
+        "limits": [[limit.name, limit.soft, limit.hard] for limit in confinement.limits],
+        "insecure": confinement.security is Security.INSECURE,
+    }
+
+
+def make_upper(upper: str, work: str, mode: int, uid: int, gid: int) -> None:
+    """The job: the empty folder for a step's changes, with the attributes of the root below it."""
+    os.mkdir(work, 0o755)
+    os.mkdir(upper, 0o755)
+    os.chown(upper, uid, gid)
+    os.chmod(upper, mode)
+
+
+def _run(host: Host, node: Exec, step: dict[str, Any], start: Start) -> None:
+    if host.cancelled:
+        raise Cancelled
+    output = _Output(host, node.digest)
+    process = start(step, *output.ends)
+    output.started()
+    forget = host.on_cancel(process.kill)
+    try:
+        reply = process.wait()
+    finally:
+        forget()
+        output.finish()
+    if host.cancelled and reply.get("status") != 0:
+        raise Cancelled
+    if "failed" in reply:
+        raise _not_started(node, *reply["failed"])
+    if reply["status"]:
+        raise _failed(node, reply["status"], output.tail())
+
+
+class _Output:
+    """Two pipes, each read by a thread of its own into the build's events."""
+
+    def __init__(self, host: Host, step: str) -> None:
+        self._host = host
+        self._step = step
+        self._lines: deque[bytes] = deque(maxlen=TAIL)
+        self._partial = b""
+        self._lock = threading.Lock()
+        pipes = [os.pipe(), os.pipe()]
+        self.ends = (pipes[0][1], pipes[1][1])
+        self._threads = [
+            threading.Thread(target=self._read, args=(reader, name), daemon=True)
+            for (reader, _), name in zip(pipes, ("stdout", "stderr"), strict=True)
+        ]
+
+    def started(self) -> None:
+        """The step has its ends now: close ours, and read."""
+        for end in self.ends:
+            os.close(end)
+        for thread in self._threads:
+            thread.start()
+
+    def finish(self) -> None:
+        """Wait until everything that was written has been read."""
+        for thread in self._threads:
+            thread.join()
+
+    def tail(self) -> tuple[str, ...]:
+        """The last lines of both streams, as they came."""
+        lines = [*self._lines, self._partial] if self._partial else list(self._lines)
+        return tuple(line.decode("utf-8", "replace") for line in lines[-TAIL:])
+
+    def _read(self, reader: int, name: Any) -> None:
+        with os.fdopen(reader, "rb", buffering=0) as stream:
+            while data := stream.read(65536):
+                with self._lock:
+                    *whole, self._partial = (self._partial + data).split(b"\n")
+                    self._partial = self._partial[-65536:]
+                    self._lines.extend(whole)
+                self._host.emit(StepLog(self._step, name, data, time.monotonic()))
+
+
+def _failed(node: Exec, status: int, tail: tuple[str, ...]) -> StepFailed:
+    title = node.notes.title or f"RUN {' '.join(node.argv)}"
+    what = f"signal {status - 128}" if status > 128 and status < 128 + 65 else f"exit code {status}"
+    hint = "killed, perhaps for want of memory" if status == 137 else ""
+    return StepFailed(f"{title} failed with {what}", status=status, tail=tail, place=node.notes.place, hint=hint)
+
+
+def _not_started(node: Exec, stage: str, number: int, text: str, name: str) -> StepFailed | BackendError:
+    """Why the process never ran, in words for the one who wrote the build file, or who runs the machine."""
+    command = node.argv[0]
+    place = node.notes.place
+    if stage == "exec" and number == errno.ENOENT:
+        hint = "is it installed in this stage? a script's interpreter (#!) must be there too"
+        return StepFailed(f"{command}: not found in the image", status=127, place=place, hint=hint)
+    if stage == "exec" and number == errno.ENOEXEC:
+        hint = "the image is for another architecture, or the file is a script without #!"
+        return StepFailed(f"{command}: can't be executed", status=126, place=place, hint=hint)
+    if stage == "exec":
+        return StepFailed(f"{command}: {text}", status=126, place=place, hint="is it executable for this user?")
+    if stage == "cwd":
+        hint = "make it with WORKDIR or RUN mkdir, and let the user into it"
+        return StepFailed(f"the working folder {node.cwd} can't be entered: {text}", place=place, hint=hint)
+    about = f"{name}: {text}" if name else text
+    hint = "img plugins says what this machine allows"
+    return BackendError(f"the step's {stage} can't be set up: {about}", place=place, hint=hint)

@@ -1,0 +1,29 @@
+"""A worker that does file steps itself and leaves only the running of processes to its backend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from img.ir.nodes import Exec, Node, Scratch
+from img.ports import Host, Result, Snapshot
+from img_plugins.worker.exec import Start, make_exec
+from img_plugins.worker.files import make_files
+
+
+class StepWorker:
+    """`img.ports.Worker.run` for a backend whose whole skill is `start`."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    def start(self) -> Start:
+        """What runs a step's process."""
+        raise NotImplementedError
+
+    def run(self, node: Node, inputs: Sequence[Result]) -> Snapshot:
+        """See `img.ports.Worker.run`."""
+        if isinstance(node, Scratch):
+            return Snapshot()
+        if isinstance(node, Exec):
+            return make_exec(self.host, node, inputs, self.start())
+        return make_files(self.host, node, inputs)
