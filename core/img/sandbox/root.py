@@ -43,6 +43,9 @@ _SAFE = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
 def enter(step: dict[str, Any]) -> None:
     """Make the root of `step` and move into it. Raises `OSError` naming the mount that failed."""
     work = step["work"]
+    for item in step["mounts"]:
+        if item["kind"] == "view":
+            _lay_over(item)
     _make_stubs(work, step["mounts"])
     overlay(work, step["lower"], step["upper"])
     os.chdir(f"{work}/root")
@@ -81,6 +84,16 @@ def overlay(work: str, lower: list[str], upper: str) -> None:
         libc.mount("overlay", "../root", "overlay", libc.MS_NODEV, options)
     finally:
         os.chdir(here)
+
+
+def _lay_over(item: dict[str, Any]) -> None:
+    """Turn a ``view`` (a path in a stack of trees) into a bind: an overlay whose changes are thrown away."""
+    work = item["work"]
+    os.mkdir(f"{work}/stubs", 0o755)
+    os.mkdir(f"{work}/upper", 0o755)
+    overlay(work, item["lower"], f"{work}/upper")
+    item["kind"] = "bind"
+    item["source"] = f"{work}/root/{item['path']}"
 
 
 def _make_stubs(work: str, mounts: list[dict[str, Any]]) -> None:

@@ -1,0 +1,44 @@
+"""Every invariant of an image, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from img.errors import LayerError
+from img.oci.compress import Hashing, decompressed
+from img.oci.spec import Descriptor, Manifest, diff_ids, parse_object
+
+Chunks = Callable[[Descriptor], Iterable[bytes]]
+"""Opens a blob."""
+
+
+def validate(manifest: Manifest, chunks: Chunks) -> None:
+    """Read the whole image. Raises `LayerError` naming the first thing that is wrong: a digest, a size, a diff id, the
+    number of layers or of history entries (config.md, "history": one that is not empty for each layer)."""
+    config_bytes = Hashing(chunks(manifest.config))
+    data = b"".join(config_bytes)
+    _check(manifest.config, config_bytes, "configuration")
+    config = parse_object(data, "configuration")
+    ids = diff_ids(config)
+    if len(ids) != len(manifest.layers):
+        raise LayerError(f"the manifest has {len(manifest.layers)} layers, the configuration {len(ids)}")
+    history = config.get("history") or []
+    named = sum(1 for entry in history if not entry.get("empty_layer"))
+    if history and named != len(ids):
+        raise LayerError(f"the history names {named} layers, the configuration {len(ids)}")
+    for number, (layer, diff_id) in enumerate(zip(manifest.layers, ids, strict=True)):
+        packed = Hashing(chunks(layer))
+        plain = Hashing(decompressed(packed, layer.media_type))
+        for _ in plain:
+            pass
+        _check(layer, packed, f"layer {number}")
+        if plain.digest != diff_id:
+            raise LayerError(f"layer {number} unpacks to {plain.digest}, the configuration says {diff_id}")
+
+
+def _check(descriptor: Descriptor, found: Hashing, what: str) -> None:
+    if (found.digest, found.size) != (descriptor.digest, descriptor.size):
+        raise LayerError(
+            f"the {what} is {found.digest} of {found.size} bytes, its descriptor says {descriptor.digest} of "
+            f"{descriptor.size}"
+        )

@@ -1,0 +1,138 @@
+"""``docker-image``: an image of a registry, or one that the store has under that name.
+
+A tag is pinned once to a manifest digest; what comes after speaks of the digest only. The setting ``pull`` says when the
+registry is asked: ``missing`` (the default: what the store knows is used), ``always``, ``never``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+from img.errors import LayerError, RegistryError
+from img.ir.nodes import Source
+from img.oci.platform import Platform, runs, select
+from img.oci.reference import Reference
+from img.oci.spec import INDEXES, OCI_MANIFEST, Descriptor, Index, Manifest, diff_ids, parse_object
+from img.ports import BaseImage, Host, Pin, Snapshot
+
+
+class DockerImageSource:
+    """See `img.ports.ImageSource`."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._clients: dict[str, Any] = {}
+        self._resolved: dict[tuple[str, str], BaseImage] = {}
+
+    def resolve(self, ref: str, platform: str) -> BaseImage:
+        """Pin `ref` for `platform` and read its configuration. Asked once per session for each.
+
+        Raises `UsageError` for a bad name, `RegistryError`, `LayerError` for documents that are wrong.
+        """
+        key = (ref, platform)
+        if key not in self._resolved:
+            reference = Reference.parse(ref)
+            found = self._stored(reference, platform) or self._remote(reference, platform)
+            self._resolved[key] = found
+        return self._resolved[key]
+
+    def pin(self, source: Source) -> Pin:
+        """The manifest's digest, which the reference carries."""
+        return Pin(Reference.parse(source.ref).digest, source.ref)
+
+    def fetch(self, source: Source) -> Snapshot:
+        """The image's layers, made known to the store; their bytes stay where they are."""
+        reference = Reference.parse(source.ref)
+        manifest, config = self._documents(reference)
+        ids = diff_ids(config)
+        if len(ids) != len(manifest.layers):
+            raise LayerError(f"{reference} has {len(manifest.layers)} layers, but its configuration names {len(ids)}")
+        origin = {"scheme": "docker-image", "ref": str(reference)}
+        layers = self._host.store.layers
+        return Snapshot(tuple(layers.add_remote(i, d, origin) for i, d in zip(ids, manifest.layers, strict=True)))
+
+    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
+        """A layer's bytes from the registry it came from."""
+        reference = Reference.parse(origin["ref"])
+        return self._client(reference).blob(reference, descriptor)  # type: ignore[no-any-return]
+
+    # --- what the store knows -------------------------------------------------------------------------------
+
+    def _stored(self, reference: Reference, platform: str) -> BaseImage | None:
+        if self._host.settings.get("pull") == "always":
+            return None
+        store = self._host.store
+        known = store.images.get(str(reference))
+        digest = self._choose(known.digest, platform, reference) if known and store.blobs.has(known.digest) else None
+        digest = digest or store.pins.get(_pin_key(reference, platform))
+        if digest is None or not store.blobs.has(digest):
+            return None
+        return self._image(reference.at(digest), platform)
+
+    def _choose(self, digest: str, platform: str, reference: Reference) -> str:
+        """The manifest for `platform`, if `digest` is an index of the store's."""
+        data = self._host.store.blobs.read(digest)
+        document = parse_object(data, f"manifest of {reference}")
+        if "manifests" not in document:
+            return digest
+        return select(Index.parse(data).manifests, Platform.parse(platform), reference.familiar).digest
+
+    # --- what the registry knows ----------------------------------------------------------------------------
+
+    def _remote(self, reference: Reference, platform: str) -> BaseImage:
+        if self._host.settings.get("pull") == "never":
+            raise RegistryError(f"the store has no {reference.familiar}", hint="pull it, or leave out --pull=never")
+        client = self._client(reference)
+        store = self._host.store
+        document = client.manifest(reference)
+        if document.media_type in INDEXES or b'"manifests"' in document.data[:4096]:
+            chosen = select(Index.parse(document.data).manifests, Platform.parse(platform), reference.familiar)
+            document = client.manifest(reference, chosen.digest)
+        manifest = Manifest.parse(document.data, document.media_type)
+        if not store.blobs.has(manifest.config.digest):
+            store.blobs.put(client.small_blob(reference, manifest.config))
+        store.blobs.put(document.data)
+        found = self._image(reference.at(document.digest), platform)
+        store.pins.set(_pin_key(reference, platform), document.digest)
+        return found
+
+    def _client(self, reference: Reference) -> Any:
+        if reference.registry not in self._clients:
+            from img_plugins.registry.client import Client
+
+            self._clients[reference.registry] = Client(reference.registry, self._credentials)
+        return self._clients[reference.registry]
+
+    def _credentials(self, host: str) -> tuple[str, str] | None:
+        from img_plugins.registry.credentials import from_files
+
+        return self._host.credentials(host) or from_files(self._host.settings.get("auth_file", ""), host)
+
+    # --- documents ------------------------------------------------------------------------------------------
+
+    def _documents(self, reference: Reference) -> tuple[Manifest, dict[str, Any]]:
+        blobs = self._host.store.blobs
+        manifest = Manifest.parse(blobs.read(reference.digest), OCI_MANIFEST)
+        config = parse_object(blobs.read(manifest.config.digest), f"configuration of {reference}")
+        return manifest, config
+
+    def _image(self, reference: Reference, platform: str) -> BaseImage:
+        manifest, config = self._documents(reference)
+        wanted, has = Platform.parse(platform), Platform.of(config)
+        if has.architecture and runs(wanted, has) is None:
+            raise RegistryError(
+                f"{reference.familiar.partition('@')[0]} is for {has}, not for {wanted}",
+                hint=f"choose a base for {wanted}, or build with --platform {has}",
+            )
+        if not isinstance(config.get("config", {}), dict | None) or not isinstance(
+            config.get("history", []), list | None
+        ):
+            raise LayerError(f"the configuration of {reference} is not one of an image: {json.dumps(config)[:80]}")
+        source = Source("docker-image", str(reference), (("platform", platform),))
+        return BaseImage(source, config, len(manifest.layers))
+
+
+def _pin_key(reference: Reference, platform: str) -> str:
+    return f"{reference} {platform}"
