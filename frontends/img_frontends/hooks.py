@@ -11,7 +11,12 @@ from img.plugin.offers import Offer
 @hookimpl
 def img_offers() -> Iterable[Offer]:
     return [
-        Offer("frontend", "dockerfile", "Dockerfile and Containerfile", "img_frontends.dockerfile.frontend:DockerfileFrontend"),
+        Offer(
+            "frontend",
+            "dockerfile",
+            "Dockerfile and Containerfile",
+            "img_frontends.dockerfile.frontend:DockerfileFrontend",
+        ),
     ]
 
 

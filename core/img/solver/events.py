@@ -1,1 +1,0 @@
-from img.events import *  # noqa: F403

@@ -1,0 +1,22 @@
+"""The frontend as the engine sees it. Nothing heavy is imported before a file has to be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from img.ir.definition import Definition
+    from img.ports import FrontendRequest, Host, Resolver
+
+
+class DockerfileFrontend:
+    """Offered as the frontend ``dockerfile``. See `img.ports.Frontend`."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def load(self, request: FrontendRequest, resolver: Resolver) -> Definition:
+        """Raises `FrontendError` with the place of each independent problem."""
+        from img_frontends.dockerfile.lower import lower
+
+        return lower(request, resolver)

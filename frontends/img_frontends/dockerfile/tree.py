@@ -1,0 +1,67 @@
+"""The instructions of a Dockerfile as values. Words are as written: nothing is expanded yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from img_frontends.dockerfile.reader import Heredoc, Line
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """``--name=value``; `value` is None for a bare one. `offset` is where it stands in the line's text."""
+
+    name: str
+    value: str | None
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word and where it stands in the line's text."""
+
+    text: str
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One parsed instruction.
+
+    `words` are its arguments: for instructions of free text a single one; for ENV, LABEL and ARG one for each pair,
+    with `pairs` telling name and value apart. `exec` says that it was written as a JSON array.
+    """
+
+    line: Line
+    flags: tuple[Flag, ...]
+    words: tuple[Word, ...]
+    exec: bool = False
+    pairs: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def keyword(self) -> str:
+        return self.line.keyword
+
+    @property
+    def heredocs(self) -> tuple[Heredoc, ...]:
+        return self.line.heredocs
+
+    @property
+    def text(self) -> str:
+        """The arguments as one text."""
+        return self.words[0].text if self.words else ""
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        return tuple(word.text for word in self.words)
+
+    def flag(self, name: str) -> str | None:
+        """The value of a flag; empty for a bare one, None if it is not there."""
+        for flag in self.flags:
+            if flag.name == name:
+                return flag.value or ""
+        return None
+
+    def all(self, name: str) -> tuple[Flag, ...]:
+        """Every use of a flag that may come several times."""
+        return tuple(flag for flag in self.flags if flag.name == name)
