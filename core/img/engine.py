@@ -39,6 +39,8 @@ class Engine:
         self._callbacks: dict[object, Callable[[], None]] = {}
         self._cancelled = threading.Event()
         self._told: dict[str, float] = {}
+        self.busy = False
+        """Whether the solver runs: it notices a cancellation itself and ends well."""
 
     # --- what is shared ------------------------------------------------------------------------------------
 

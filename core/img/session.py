@@ -146,9 +146,11 @@ class Session:
 
         limit = int(self.engine.settings.get("steps") or STEPS)
         self.store.sweep()
+        self.engine.busy = True
         try:
             return Solver(cache, self._worker_of(options.backend), self.engine, limit).solve(goals)
         finally:
+            self.engine.busy = False
             self.store.records.remember(f"{time.time():.6f}", cache.lookups)
 
     def _all_cached(self, nodes: Sequence[Node]) -> None:

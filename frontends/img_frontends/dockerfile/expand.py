@@ -25,9 +25,7 @@ def expand(word: str, variables: Mapping[str, str], escape: str = "\\", *, raw: 
 
     Raises `ExpandError`.
     """
-    machine = _Machine(word, variables, escape, raw)
-    text = machine.run("")
-    return text
+    return _Machine(word, variables, escape, raw).run("")
 
 
 class _Machine:

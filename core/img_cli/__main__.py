@@ -1,0 +1,5 @@
+"""``python -m img_cli``."""
+
+from img_cli.main import main
+
+main()

@@ -1,0 +1,54 @@
+"""What the environment says: the store's folder, settings, disabled plugins, files with credentials."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from img.plugin.registry import OURS, Registry
+from img.session import Session
+from img.settings import default_root
+
+state: dict[str, str] = {}
+"""Global options of this command line: ``root`` and ``plugins``, set before the command runs."""
+
+
+def open_session(extra: Mapping[str, str] | None = None) -> Session:
+    """A session as the environment and the global options want it."""
+    root = Path(state["root"]) if state.get("root") else default_root(os.environ)
+    registry = Registry.discover(disabled(), root / "plugins.json")
+    for name, reason in registry.broken.items():
+        import sys
+
+        print(f"warning: the plugin {name} is left out: {reason}", file=sys.stderr)
+    return Session(root, settings(registry, extra or {}), registry)
+
+
+def disabled() -> frozenset[str]:
+    """Plugins that are to be left out: ``IMG_DISABLE_PLUGINS``, and with ``--no-plugins`` all that are not img's own."""
+    names = {name.strip() for name in os.environ.get("IMG_DISABLE_PLUGINS", "").split(",") if name.strip()}
+    if state.get("plugins") == "none":
+        import importlib_metadata
+
+        points = importlib_metadata.entry_points(group="img")
+        names |= {point.dist.name for point in points if point.dist and point.dist.name != OURS}
+    return frozenset(names)
+
+
+def settings(registry: Registry, extra: Mapping[str, str]) -> dict[str, str]:
+    """Every setting that a plugin declares, from its environment variable or default, and `extra` over them."""
+    values = {s.name: os.environ.get(s.env, s.default) if s.env else s.default for s in registry.settings}
+    values["auth_file"] = ":".join(_auth_files())
+    values.update({name: value for name, value in extra.items() if value})
+    return values
+
+
+def _auth_files() -> list[str]:
+    home = os.environ.get("HOME", "")
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    config = os.environ.get("DOCKER_CONFIG") or (f"{home}/.docker" if home else "")
+    files = [os.environ.get("REGISTRY_AUTH_FILE", "")]
+    files.append(f"{runtime}/containers/auth.json" if runtime else "")
+    files.append(f"{config}/config.json" if config else "")
+    return [file for file in files if file]

@@ -1,0 +1,83 @@
+"""From errors to words and exit codes: the one place that does it.
+
+0  done                       70  an error of img itself: the traceback comes with --debug
+1  the build failed           130  stopped by Ctrl-C or a signal
+2  the command line is wrong
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+from img.errors import FrontendError, ImgError, Place, StepFailed
+
+INTERNAL = 70
+
+
+def guarded(arguments: list[str]) -> int:
+    """Run a command line; returns the exit code."""
+    debug = "--debug" in arguments or "-d" in arguments[:1]
+    try:
+        from img_cli.commands.run import run
+
+        return run(arguments)
+    except ImgError as error:
+        show(error, sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("cancelled", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        print(f"error: internal error: {type(error).__name__}: {error}", file=sys.stderr)
+        print("hint: run it again with --debug before the command to see where, and report that", file=sys.stderr)
+        return INTERNAL
+
+
+def show(error: ImgError, out: TextIO) -> None:
+    """Print an error: what, where with the line, what to do, and further problems of the same file."""
+    for text in render(error):
+        print(text, file=out)
+    if isinstance(error, FrontendError):
+        for other in error.others:
+            show(other, out)
+
+
+def render(error: ImgError) -> list[str]:
+    """The lines of an error message."""
+    lines: list[str] = []
+    if isinstance(error, StepFailed) and error.tail:
+        lines.append(" > the last lines of its output:")
+        lines.extend(f" | {printable(line)}" for line in error.tail)
+    if error.place is not None:
+        lines.extend(excerpt(error.place))
+    lines.append(f"error: {printable(error.message)}")
+    if error.hint:
+        lines.append(f"hint: {printable(error.hint)}")
+    return lines
+
+
+def excerpt(place: Place) -> list[str]:
+    """``file:line:column`` and the source, with a caret where it is one line."""
+    lines = [f"{place}"]
+    rows = place.text.split("\n") if place.text else []
+    width = len(str(place.line + len(rows)))
+    for number, row in enumerate(rows[:12]):
+        lines.append(f" {place.line + number:>{width}} | {printable(row)}")
+    if len(rows) == 1:
+        lead = "".join(c if c == "\t" else " " for c in rows[0][: place.column - 1])
+        lines.append(f" {' ' * width} | {lead}^")
+    elif len(rows) > 12:
+        lines.append(f" {' ' * width} | … {len(rows) - 12} more lines")
+    return lines
+
+
+def printable(text: str) -> str:
+    """Text without what could move a terminal's cursor or change its state."""
+    return "".join(c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
