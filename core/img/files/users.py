@@ -28,7 +28,8 @@ def find_user(view: View, text: str) -> User:
     With a group given there are no supplementary groups, as with Docker. Raises `FileError` for an unknown name.
     """
     name, _, group = text.partition(":")
-    row = _user_row(view, name or "0")
+    name = name or "0"
+    row = _user_row(view, name)
     if row is None:
         if not name.isdigit():
             raise FileError(f"the image has no user {name!r}", hint="add it with useradd, or give a number")
