@@ -56,7 +56,7 @@ def layer_groups(target: Target, snapshot: Snapshot) -> list[tuple[str, ...]]:
     each that closes a layer. Relies on each node of `chain` but the first having added exactly one layer."""
     nodes = chain(target.root)
     base = len(snapshot.layers) - (len(nodes) - 1)
-    groups = [(id,) for id in snapshot.layers[:base]]
+    groups: list[tuple[str, ...]] = [(id,) for id in snapshot.layers[:base]]
     closing = frozenset(target.layers)
     pending: list[str] = []
     for node, id in zip(nodes[1:], snapshot.layers[base:], strict=True):

@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from img.digest import digest_of, sha256
+from img.digest import Encodable, digest_of, sha256
 from img.engine import Engine
 from img.errors import FileError, ImgError
 from img.ir import wire
@@ -33,7 +33,7 @@ class Answers:
 
     def image(self, ref: str, platform: str) -> BaseImage:
         found: BaseImage = self._engine.load("source", "docker-image").resolve(ref, platform)
-        known = [found.source.digest, json.dumps(found.config, sort_keys=True)]
+        known: list[Encodable] = [found.source.digest, json.dumps(found.config, sort_keys=True)]
         self.asked.append(["image", ref, platform, digest_of(known)])
         return found
 
@@ -57,11 +57,11 @@ def make_definition(engine: Engine, frontend: str, request: FrontendRequest) -> 
     key = _key(engine, frontend, request)
     known = engine.store.plans.get(key)
     if known is not None:
-        definition = _recall(engine, known)
-        if definition is not None:
-            return definition
+        recalled = _recall(engine, known)
+        if recalled is not None:
+            return recalled
     answers = Answers(engine)
-    definition = engine.load("frontend", frontend).load(request, answers)
+    definition: Definition = engine.load("frontend", frontend).load(request, answers)
     document = {"asked": answers.asked, "stream": wire.dump(definition)}
     engine.store.plans.set(key, json.dumps(document))
     return definition

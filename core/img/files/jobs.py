@@ -15,6 +15,7 @@ from img.files.listing import read_listing, write_listing
 from img.files.modes import Mode
 from img.files.place import LayerDraft, Placing, place
 from img.files.select import Item, Selection, SnapshotTree, items_digest, select
+from img.files.trees import scan
 from img.files.users import User, find_owner, find_user
 from img.files.view import View
 
@@ -58,8 +59,6 @@ def place_items(base: Sequence[str], table: Table, listing: str, how: dict[str, 
 
 def place_unpacked(base: Sequence[str], trees: Sequence[str], dest: str, owner: str, out: str) -> dict[str, Any]:
     """Place the content of unpacked archives into the folder `dest`. Owners are the archive's, unless `owner`."""
-    from img.oci.diff import scan
-
     view = View(base)
     ids = find_owner(view, owner) if owner else None
     target = view.resolve(dest)

@@ -12,7 +12,7 @@ import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from img.digest import digest_of
+from img.digest import Encodable, digest_of
 from img.errors import FileError
 from img.files.content import file_digest
 from img.files.entry import Entry, listing_digest
@@ -112,7 +112,7 @@ def select(tree: Tree, selection: Selection) -> list[Item]:
 
 def items_digest(items: Iterable[Item]) -> str:
     """The content digest of a selection: what lands where, never when it was modified."""
-    parts = [
+    parts: list[Encodable] = [
         [item.name, listing_digest(item.entries), listing_digest(item.folders) if item.folders else ""]
         for item in items
     ]

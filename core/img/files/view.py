@@ -87,7 +87,10 @@ class View:
 
     def readlink(self, path: str) -> str:
         """What the symlink at `path` says."""
-        return os.readlink(self._find(path)[0])  # type: ignore[index]
+        found = self._find(path)
+        if found is None:
+            raise FileError(f"there is no symbolic link /{path}")
+        return os.readlink(found[0])
 
     def resolve(self, path: str, *, final: bool = True) -> str:
         """`path` with every symlink in it followed, inside the root; with `final` False not a symlink at its end.

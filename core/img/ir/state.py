@@ -208,7 +208,7 @@ class State:
         """Ports the image listens on, e.g. ``"8080/tcp"``."""
 
         def operate(b: _Building) -> None:
-            named = {port if "/" in port else f"{port}/tcp": {} for port in ports}
+            named: dict[str, Json] = {port if "/" in port else f"{port}/tcp": {} for port in ports}
             b.settings["ExposedPorts"] = {**b.settings.get("ExposedPorts", {}), **named}
             b.add(None, "EXPOSE " + " ".join(ports))
 

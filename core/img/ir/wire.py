@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from img.errors import ImgError, Place
@@ -186,7 +186,7 @@ def _copy(d: Json, inputs: Sequence[Node], notes: Notes) -> Copy:
     )
 
 
-_READERS = {
+_READERS: dict[str, Callable[[Json, Sequence[Node], Notes], Node]] = {
     "SCRATCH": lambda d, i, notes: Scratch(notes=notes),
     "SOURCE": lambda d, i, notes: Source(d["scheme"], d["ref"], _pairs(d["attrs"]), notes=notes),
     "RUN": _exec,

@@ -116,7 +116,11 @@ def decompressed(chunks: Iterable[bytes], media_type: str = "") -> Iterator[byte
         return
     try:
         yield from _gunzip(whole()) if kind == "gzip" else _unpack(whole(), kind)
-    except (ValueError, EOFError, OSError, *_errors(kind)) as error:
+    except LayerError:
+        raise
+    except Exception as error:
+        if not isinstance(error, (ValueError, EOFError, OSError, *_errors(kind))):
+            raise
         raise LayerError(
             f"the {kind} data of a layer {f'({media_type}) ' if media_type else ''}is damaged: {error}"
         ) from error
@@ -126,13 +130,15 @@ def _errors(kind: str) -> tuple[type[Exception], ...]:
     if kind == "gzip":
         from isal import isal_zlib
 
-        return (isal_zlib.error,)
+        found: Any = isal_zlib.error
+        return (found,)
     if kind == "xz":
         import lzma
 
         return (lzma.LZMAError,)
     if kind == "zstd":
-        return (_zstd().ZstdError,)
+        damaged: type[Exception] = _zstd().ZstdError
+        return (damaged,)
     return ()
 
 

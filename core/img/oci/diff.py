@@ -13,41 +13,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from img.errors import FileError, LayerError
-from img.files.content import file_digest
 from img.files.entry import Entry, listing_digest
 from img.files.listing import read_listing
-from img.files.view import entry_of
+from img.files.trees import scan, walk
 from img.files.xattrs import OPAQUE, write_xattrs
 from img.oci.tar import TarWriter
 
 CHUNK = 1 << 20
 SMALL = 64 << 10
-
-
-def walk(tree: str) -> Iterator[Entry]:
-    """Every entry of the layer in `tree`, parents first, names in the order of their bytes. Hard links are found by
-    inode: the first name holds the content, later ones link to it. Files have no digest yet."""
-    links: dict[tuple[int, int], str] = {}
-    stack: list[str] = [""]
-    while stack:
-        path = stack.pop()
-        source = f"{tree}/{path}" if path else tree
-        status = os.lstat(source)
-        entry = entry_of(path, source, status)
-        if status.st_nlink > 1 and entry.kind != "dir":
-            first = links.setdefault((status.st_dev, status.st_ino), path)
-            if first != path and entry.kind != "whiteout":
-                entry = entry._replace(kind="hardlink", link=first, size=0, xattrs=(), device=(0, 0))
-        yield entry
-        if entry.kind == "dir":
-            below = sorted(os.listdir(source), key=os.fsencode, reverse=True)
-            stack.extend(f"{path}/{name}" if path else name for name in below)
-
-
-def scan(tree: str) -> Iterator[Entry]:
-    """`walk`, with the digest of each file."""
-    for entry in walk(tree):
-        yield entry._replace(digest=file_digest(entry.source)) if entry.kind == "file" else entry
 
 
 # --- jobs ------------------------------------------------------------------------------------------------------
@@ -142,7 +115,7 @@ def content(entry: Entry) -> Iterator[bytes]:
         raise _changed(entry, "its content is another")
 
 
-def _changed(entry: Entry, why: str) -> FileError:
+def _changed(entry: Entry, why: str | None) -> FileError:
     return FileError(f"{entry.source} changed during the build: {why}", hint="build again when nothing writes to it")
 
 

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 
 from img.files.entry import Entry
+from img.files.trees import walk
 from img.files.view import View
-from img.oci.diff import CHUNK, content, walk
+from img.oci.diff import CHUNK, content
 from img.oci.tar import TarWriter
 
 

@@ -186,7 +186,7 @@ def _read(cache: Path, key: list[Any]) -> Registry | None:
         document = json.loads(cache.read_bytes())
         if document["key"] != key:
             return None
-        entries = [Entry(*entry[:4], tuple(entry[4])) for entry in document["entries"]]
+        entries = [Entry(a, b, c, d, tuple(hooks)) for a, b, c, d, hooks in document["entries"]]
         offers = {(o[0], o[1]): (Offer(*o), distribution) for o, distribution in document["offers"]}
         if any(os.stat(path).st_mtime_ns != time for path, time in document["modules"]):
             return None

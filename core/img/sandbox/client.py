@@ -79,7 +79,7 @@ class Sandbox:
         theirs.close()
         found = _greeting(mine)
         if "map" in found:
-            wire.send(mine, idmap.write(found["map"]))
+            wire.send(mine, idmap.write(int(found["map"])))
             found = _greeting(mine)
         return cls(pid, mine, found)
 

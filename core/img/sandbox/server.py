@@ -51,7 +51,7 @@ def _enter(control: socket.socket) -> dict[str, str]:
             "remedy": "sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces above 0, and on Ubuntu "
             "kernel.apparmor_restrict_unprivileged_userns=0",
         }
-    wire.send(control, {"map": os.getpid()})
+    wire.send(control, {"map": str(os.getpid())})
     answer = wire.receive(control)
     problem: dict[str, str] | None = answer[0] if answer else {"rung": "none", "reason": "the engine is gone"}
     if problem:

@@ -54,12 +54,12 @@ def snapshot_digest(snapshot: Snapshot) -> str:
 
 
 def _key(kind: str, node: Node, inputs: Sequence[str], selected: str | None) -> Key:
-    names: list[Encodable] = list(inputs)
+    names = list(inputs)
     if selected is not None:
         names[1] = selected
-    document = node.keyed(names)
+    document = node.keyed(list[Encodable](names))
     parts = [("step", node.step), *_words(document)]
-    parts.extend((f"input {number}", str(name)) for number, name in enumerate(names))
+    parts.extend((f"input {number}", name) for number, name in enumerate(names))
     return Key(digest_of({"key": kind, **document}), tuple(parts))
 
 

@@ -51,7 +51,8 @@ class Solver:
 
     def solve(self, goals: Sequence[Node]) -> list[Snapshot]:
         """The filesystem of each goal. Raises the first error of any step; `Cancelled` if it was stopped."""
-        return _run(self._solve(goals))
+        results: list[Snapshot] = _run(self._solve(goals))
+        return results
 
     async def _solve(self, goals: Sequence[Node]) -> list[Snapshot]:
         self._tasks: dict[str, asyncio.Task[Result]] = {}

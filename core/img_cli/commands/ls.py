@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as encoder
 import time
+from collections.abc import Sequence
 
 from img.oci.reference import Reference
 from img.oci.spec import INDEXES, Index, Manifest
@@ -73,7 +74,7 @@ def when(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
-def table(rows: list[tuple[str, ...]]) -> None:
+def table(rows: Sequence[tuple[str, ...]]) -> None:
     """Print rows in columns as wide as they need."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:

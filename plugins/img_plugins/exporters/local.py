@@ -7,7 +7,7 @@ is there is overwritten, never followed if it is a link; what the image lacks st
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from img.errors import LayerError, StoreError, UsageError
@@ -45,7 +45,7 @@ class LocalExporter:
         return dest
 
 
-def _reader(chunks):  # type: ignore[no-untyped-def]
+def _reader(chunks: Iterator[bytes]) -> Callable[[int], bytes]:
     """`read(n)` over an iterator of chunks."""
     pending = bytearray()
 
@@ -67,7 +67,7 @@ class _Writer:
         self._owner = os.geteuid() == 0
         self._folders: list[Entry] = []
 
-    def write_all(self, members) -> None:  # type: ignore[no-untyped-def]
+    def write_all(self, members: Iterator[tuple[Entry, Content]]) -> None:
         """All members, then the times and modes of folders."""
         for entry, content in members:
             self._write(entry, content)

@@ -92,7 +92,8 @@ def _blobs(descriptor: Descriptor, images: Sequence[Image]) -> Iterator[Descript
 
 def _index(descriptor: Descriptor, names: Sequence[Reference]) -> dict[str, object]:
     manifests = []
-    for name in names or [None]:
+    chosen: Sequence[Reference | None] = names or [None]
+    for name in chosen:
         document = descriptor.to_json()
         if name is not None:
             document["annotations"] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 from img.digest import sha256
@@ -57,7 +57,7 @@ class Client:
         """A stream of a blob's bytes, not verified. Raises `RegistryError`, also while reading."""
         path = f"/v2/{reference.repository}/blobs/{descriptor.digest}"
         response = self._transport.request("GET", path, scope=_pull(reference))
-        return _Body(response, self.host)
+        return cast(IO[bytes], _Body(response, self.host))
 
     def small_blob(self, reference: Reference, descriptor: Descriptor) -> bytes:
         """A blob as a whole, verified: a configuration. Raises `CorruptBlob`, `RegistryError`."""
@@ -122,7 +122,7 @@ def _push(reference: Reference) -> str:
     return f"repository:{reference.repository}:pull,push"
 
 
-class _Body(io.RawIOBase):
+class _Body(io.BufferedIOBase):
     """A response's bytes; transport failures come out as `RegistryError`."""
 
     def __init__(self, response: Any, host: str) -> None:
@@ -132,12 +132,12 @@ class _Body(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         """Up to `size` bytes: as many as there are, fewer only at the end."""
         import urllib3
 
         parts: list[bytes] = []
-        left = size
+        left = -1 if size is None else size
         try:
             while left and (data := self._response.read(left)):
                 parts.append(data)
