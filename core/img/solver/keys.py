@@ -8,6 +8,7 @@ step above it cached.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -72,6 +73,6 @@ def _words(document: Document) -> list[tuple[str, str]]:
         if name == "env" and isinstance(value, list):
             words.extend((f"env {pair[0]}", str(pair[1])) for pair in value if isinstance(pair, list))
         elif value not in ("", [], None, False, 0):
-            text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            text = " ".join(map(str, value)) if isinstance(value, list) else json.dumps(value, default=repr).strip('"')
             words.append((name, text if len(text) <= 400 else f"{digest_of(text)} ({len(text)} characters)"))
     return words

@@ -129,7 +129,6 @@ def _onbuild(state: StageState, i: Instruction, words: Words) -> None:
     for heredoc in i.heredocs:
         text += f"\n{heredoc.body}{heredoc.name}"
     state.config["OnBuild"] = [*(state.config.get("OnBuild") or []), text]
-    state.note(f"ONBUILD {i.text}")
 
 
 def _healthcheck(state: StageState, i: Instruction, words: Words) -> None:

@@ -1,0 +1,57 @@
+"""Fixtures for tests with real peers. Servers start once a session, when the first test asks."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.peers import bases, servers
+
+
+@pytest.fixture(scope="session")
+def ground() -> Iterator[Path]:
+    """A folder on a real disk that everybody may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="img-tests-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    subprocess.run(["rm", "-rf", str(folder)], check=False)
+
+
+@pytest.fixture(scope="session")
+def registry(ground: Path) -> Iterator[servers.Registry]:
+    folder = ground / "registry"
+    folder.mkdir()
+    with servers.registry(folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def docker_host(ground: Path) -> Iterator[str]:
+    folder = ground / "docker"
+    folder.mkdir()
+    with servers.dockerd(folder) as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def busybox(registry: servers.Registry, ground: Path) -> str:
+    return bases.push_busybox(registry.host, ground / "busybox")
+
+
+@pytest.fixture(scope="session")
+def debian(registry: servers.Registry, ground: Path) -> str:
+    return bases.push_debian(registry.host, ground / "debian")
+
+
+@pytest.fixture
+def work(ground: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder of the test's own, beside the servers' and open to the ordinary user."""
+    folder = Path(tempfile.mkdtemp(prefix="t-", dir=ground))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)

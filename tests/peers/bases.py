@@ -1,0 +1,117 @@
+"""Base images, made without img: from busybox-static and from mmdebstrap, pushed with skopeo."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+CACHE = Path(os.environ.get("IMG_TEST_CACHE", "/var/tmp/img-test-cache"))
+
+
+def layout(folder: Path, layers: list[bytes], config: dict[str, Any], architecture: str = "amd64") -> Path:
+    """An OCI image layout with one image, written by hand from its layers' uncompressed tars."""
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True, exist_ok=True)
+
+    def put(data: bytes) -> tuple[str, int]:
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        return f"sha256:{digest}", len(data)
+
+    packed = [put(gzip.compress(layer, 1, mtime=0)) for layer in layers]
+    diff_ids = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]
+    document = {
+        "architecture": architecture,
+        "os": "linux",
+        "created": "2024-01-01T00:00:00Z",
+        "config": config,
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        "history": [{"created": "2024-01-01T00:00:00Z", "created_by": "test"} for _ in layers],
+    }
+    digest, size = put(json.dumps(document).encode())
+    oci = "application/vnd.oci.image"
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{oci}.manifest.v1+json",
+        "config": {"mediaType": f"{oci}.config.v1+json", "digest": digest, "size": size},
+        "layers": [{"mediaType": f"{oci}.layer.v1.tar+gzip", "digest": d, "size": n} for d, n in packed],
+    }
+    digest, size = put(json.dumps(manifest).encode())
+    index = {
+        "schemaVersion": 2,
+        "manifests": [{"mediaType": f"{oci}.manifest.v1+json", "digest": digest, "size": size}],
+    }
+    (folder / "index.json").write_text(json.dumps(index))
+    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    return folder
+
+
+def tar(entries: list[tuple[str, Any]]) -> bytes:
+    """A tar of (name, content): bytes are a file, None a folder, a `TarInfo` (with its content) itself."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in entries:
+            info = tarfile.TarInfo(name)
+            data = None
+            if isinstance(content, tarfile.TarInfo):
+                info = content
+            elif content is None:
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+            elif isinstance(content, str):
+                info.type, info.linkname, info.mode = tarfile.SYMTYPE, content, 0o777
+            else:
+                info.size, info.mode, data = len(content), 0o755, io.BytesIO(content)
+            archive.addfile(info, data)
+    return out.getvalue()
+
+
+def busybox_tar() -> bytes:
+    """A small root: busybox under all its names, /etc with users."""
+    names = subprocess.run(["/bin/busybox", "--list"], capture_output=True, text=True, check=True).stdout.split()
+    entries: list[tuple[str, Any]] = [(folder, None) for folder in ("bin", "etc", "root", "var", "tmp")]
+    entries.append(("bin/busybox", Path("/bin/busybox").read_bytes()))
+    entries += [(f"bin/{name}", "busybox") for name in names if name != "busybox"]
+    entries.append(("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nwww:x:33:33:www:/var:/bin/sh\n"))
+    entries.append(("etc/group", b"root:x:0:\nwww:x:33:\nextra:x:44:www\n"))
+    return tar(entries)
+
+
+def debian_tar() -> Path:
+    """A Debian root with apt, as a tar in the cache; made by mmdebstrap from the machine's own mirror."""
+    path = CACHE / "debian-bookworm.tar"
+    if not path.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part.tar")
+        argv = ["mmdebstrap", "--variant=apt", "--include=ca-certificates", "bookworm", str(part)]
+        sources = [
+            p for p in (Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")) if p.is_file()
+        ]
+        subprocess.run([*argv, *map(str, sources)], check=True, capture_output=True)
+        os.replace(part, path)
+    return path
+
+
+def push(folder: Path, name: str) -> None:
+    """Push a layout's image with skopeo."""
+    argv = ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", f"oci:{folder}", f"docker://{name}"]
+    subprocess.run(argv, check=True, capture_output=True)
+
+
+def push_busybox(host: str, folder: Path) -> str:
+    push(layout(folder, [busybox_tar()], {"Env": ["PATH=/bin"], "Cmd": ["sh"]}), f"{host}/busybox:1")
+    return f"{host}/busybox:1"
+
+
+def push_debian(host: str, folder: Path) -> str:
+    config = {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["bash"]}
+    push(layout(folder, [debian_tar().read_bytes()], config), f"{host}/debian:12")
+    shutil.rmtree(folder)
+    return f"{host}/debian:12"

@@ -1,0 +1,92 @@
+"""The builders that are compared: img itself as a command, docker (BuildKit), buildah."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+DOCKER = "/usr/bin/docker"
+TOOL = Path(sys.executable).parent / "img"
+USER = "imgtest"
+
+
+def img(
+    *arguments: str,
+    root: Path,
+    user: bool = False,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    timeout: float = 600,
+) -> subprocess.CompletedProcess[str]:
+    """Run img as a user would; with `user`, as the ordinary user imgtest."""
+    argv = [str(TOOL), *arguments]
+    variables = {"IMG_ROOT": str(root), "PATH": os.environ["PATH"], "HOME": "/root", **(env or {})}
+    if user:
+        variables["HOME"] = f"/home/{USER}"
+        argv = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups", "--inh-caps=-all", *argv]
+    return subprocess.run(
+        argv,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=variables,
+        cwd=cwd or "/",
+        timeout=timeout,
+        check=False,
+    )
+
+
+def events(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    """The events of a run with ``--progress json``."""
+    return [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+
+
+def ran(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Titles of the steps that ran, without their numbering."""
+    titles = [event["title"] for event in events(done) if event.get("event") == "StepStarted"]
+    return [title.partition("] ")[2] or title for title in titles]
+
+
+def docker_build(host: str, context: Path, name: str, *extra: str, network: str = "host") -> None:
+    """Build with dockerd's embedded BuildKit, and push."""
+    env = {**os.environ, "DOCKER_BUILDKIT": "1", "DOCKER_HOST": host}
+    argv = [DOCKER, "build", "--network", network, "-t", name, *extra, str(context)]
+    _run(argv, env)
+    _run([DOCKER, "push", name], env)
+
+
+def buildah_build(folder: Path, context: Path, name: str, *extra: str) -> None:
+    """Build with buildah in chroot isolation, and push."""
+    storage = ["--root", str(folder / "storage"), "--runroot", str(folder / "run"), "--storage-driver", "vfs"]
+    argv = ["buildah", *storage, "bud", "--isolation", "chroot", "--tls-verify=false", "--layers=false"]
+    _run([*argv, "--signature-policy", str(policy(folder)), "-t", name, *extra, str(context)])
+    argv = ["buildah", *storage, "push", "--tls-verify=false", "--signature-policy", str(policy(folder))]
+    _run([*argv, name, f"docker://{name}"])
+
+
+def policy(folder: Path) -> Path:
+    path = folder / "policy.json"
+    path.write_text('{"default":[{"type":"insecureAcceptAnything"}]}')
+    return path
+
+
+def _run(argv: list[str], env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env, timeout=600, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(argv)}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def readable_by_user(folder: Path) -> Path:
+    """Give a folder of the tests to the ordinary user, and let it in."""
+    for path in (folder, *folder.rglob("*")):
+        shutil.chown(path, USER, USER) if not path.is_symlink() else os.lchown(path, 0, 0)
+    return folder

@@ -1,0 +1,274 @@
+"""Real Dockerfiles on real bases, built as root and as an ordinary user, held against docker (BuildKit) and buildah."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.peers import builders, flatten
+from tests.peers.servers import Registry
+
+pytestmark = pytest.mark.real
+
+STUBS = ("dev", "proc", "sys", "run", "etc/hosts", "etc/resolv.conf", "etc/hostname")
+"""Mount points that the peers leave behind in the image, or that buildah makes; docs/explanation/differences.md."""
+
+
+def c_program(folder: Path, debian: str, busybox: str) -> Path:
+    (folder / "hello.c").write_text('#include <stdio.h>\nint main(void) { puts("hello from c"); return 0; }\n')
+    (folder / "Dockerfile").write_text(
+        f"""FROM {debian} AS build
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
+WORKDIR /src
+COPY hello.c .
+RUN gcc -static -O2 -o hello hello.c
+
+FROM {busybox}
+COPY --from=build /src/hello /bin/hello
+CMD ["/bin/hello"]
+"""
+    )
+    return folder
+
+
+def python_app(folder: Path, debian: str, busybox: str) -> Path:
+    """pip needs the machine's own settings if it has any: they go into the context, and from there to /etc."""
+    config = Path("/etc/pip.conf")
+    certificate = os.environ.get("PIP_CERT") or "/etc/ssl/certs/ca-certificates.crt"
+    lines = [line for line in config.read_text().splitlines() if "file:" not in line] if config.exists() else []
+    (folder / "pip.conf").write_text("\n".join(lines) + "\n")
+    shutil.copy(certificate, folder / "ca.crt")
+    (folder / "app.py").write_text("import itsdangerous\nprint('hello from python', itsdangerous.__name__)\n")
+    (folder / "requirements.txt").write_text("itsdangerous\n")
+    (folder / "Dockerfile").write_text(
+        f"""FROM {debian}
+RUN apt-get update && apt-get install -y --no-install-recommends python3-minimal python3-pip
+COPY ca.crt /etc/ssl/certs/ca-certificates.crt
+COPY pip.conf /etc/pip.conf
+WORKDIR /app
+COPY requirements.txt .
+RUN pip3 install --break-system-packages --no-cache-dir --no-compile -r requirements.txt
+COPY app.py .
+CMD ["python3", "app.py"]
+"""
+    )
+    return folder
+
+
+def files_only(folder: Path, debian: str, busybox: str) -> Path:
+    tree = folder / "tree"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "plain").write_text("plain")
+    os.link(tree / "plain", tree / "sub" / "hard")
+    (tree / "soft").symlink_to("plain")
+    (tree / "dangling").symlink_to("/nowhere/at/all")
+    (tree / "setuid").write_text("x")
+    (tree / "setuid").chmod(0o4755)
+    (tree / "empty").mkdir()
+    (tree / "sub").chmod(0o2775)
+    os.setxattr(tree / "plain", "user.note", b"value")
+    with open(os.fsencode(tree) + b"/not-utf8-\xff\xfe", "w") as out:
+        out.write("odd name")
+    (tree / ("long" * 40)).mkdir()
+    (tree / ("long" * 40) / ("name" * 40)).write_text("long")
+    subprocess.run(["tar", "czf", folder / "archive.tar.gz", "-C", tree, "."], check=True)
+    (folder / "Dockerfile").write_text(
+        "FROM scratch\nCOPY tree /copied\nCOPY tree/plain tree/soft /files/\nADD archive.tar.gz /added/\n"
+        "COPY --chown=7:8 --chmod=640 tree/plain /owned\nCOPY tree/*id /wild/\n"
+    )
+    return folder
+
+
+CASES: dict[str, Callable[[Path, str, str], Path]] = {"c": c_program, "python": python_app, "files": files_only}
+
+VOLATILE = (
+    "var/cache",
+    "var/log",
+    "var/lib/apt",
+    "var/lib/dpkg",
+    "etc/ld.so.cache",
+    "usr/lib/python3",
+    "usr/share/python3",
+    "tmp",
+    "root",
+)
+"""What package managers write differently each time: logs, caches with times in them, and compiled bytecode."""
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.parametrize("user", [False, True], ids=["root", "user"])
+def test_same_files_and_config_as_the_peers(
+    case: str,
+    user: bool,
+    registry: Registry,
+    debian: str,
+    busybox: str,
+    docker_host: str,
+    ground: Path,
+    work: Path,
+) -> None:
+    context = work / "context"
+    context.mkdir()
+    CASES[case](context, debian, busybox)
+    if user:
+        builders.readable_by_user(context)
+    name = f"{registry.host}/{case}"
+    tag = f"{name}:img-{'user' if user else 'root'}"
+    store = ground / f"store-{'user' if user else 'root'}"
+    store.mkdir(exist_ok=True)
+    if user:
+        shutil.chown(store, builders.USER, builders.USER)
+    done = builders.img("build", "-t", tag, "--progress", "json", str(context), root=store, user=user)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert builders.ran(done)
+
+    seen = len(registry.requests())
+    again = builders.img("build", "-t", tag, "--progress", "json", str(context), root=store, user=user)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert builders.ran(again) == []
+    assert registry.requests()[seen:] == []
+    for path in context.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            os.utime(path)
+    touched = builders.img("build", "-t", tag, "--progress", "json", str(context), root=store, user=user)
+    assert builders.ran(touched) == []
+
+    pushed = builders.img("push", tag, root=store, user=user)
+    assert pushed.returncode == 0, pushed.stderr
+    subprocess.run(["skopeo", "inspect", "--tls-verify=false", f"docker://{tag}"], check=True, capture_output=True)
+    ours = flatten.flatten(f"docker://{tag}", work / "ours")
+    _unpack_with_umoci(tag, work / "umoci")
+
+    peers = {"docker": f"{name}:docker", "buildah": f"{name}:buildah"}
+    if not user:
+        builders.docker_build(docker_host, context, peers["docker"])
+        folder = ground / "buildah"
+        folder.mkdir(exist_ok=True)
+        builders.buildah_build(folder, context, peers["buildah"])
+    for peer, place in peers.items():
+        theirs = flatten.flatten(f"docker://{place}", work / peer)
+        skip = (*STUBS, *(VOLATILE if case == "python" else ()))
+        found = flatten.differences(_plain(ours.files), _plain(theirs.files), skip)
+        if peer == "buildah":
+            found = [line for line in found if not _of_buildah(line)]
+        assert found == []
+        _same_config(ours.config, theirs.config, peer)
+
+
+def _plain(files: dict[str, flatten.File]) -> dict[str, flatten.File]:
+    """Without user.* attributes, which only img keeps (differences.md)."""
+    return {
+        name: file._replace(xattrs=tuple(x for x in file.xattrs if not x[0].startswith("user.")))
+        for name, file in files.items()
+    }
+
+
+def _of_buildah(line: str) -> bool:
+    """buildah drops setuid bits of copied files, and keeps folders' modes where docker makes them anew."""
+    return "setuid" in line or line.startswith(("copied:", "added:", "copied/sub:"))
+
+
+def _same_config(ours: dict, theirs: dict, peer: str) -> None:  # type: ignore[type-arg]
+    for key in ("Env", "Cmd", "Entrypoint", "WorkingDir", "User", "ExposedPorts", "Volumes"):
+        left, right = ours["config"].get(key), theirs["config"].get(key)
+        if peer == "buildah" and key in ("Env", "WorkingDir"):
+            continue  # buildah gives FROM scratch neither PATH nor a working folder
+        assert left == right, key
+    for key in ("architecture", "os"):
+        assert ours[key] == theirs[key]
+    assert len(ours["rootfs"]["diff_ids"]) == sum(1 for entry in ours["history"] if not entry.get("empty_layer"))
+
+
+def _unpack_with_umoci(tag: str, folder: Path) -> None:
+    folder.mkdir()
+    layout = f"oci:{folder}/layout:x"
+    argv = ["skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", f"docker://{tag}", layout]
+    subprocess.run(argv, check=True, capture_output=True)
+    argv = ["umoci", "unpack", "--image", f"{folder}/layout:x", str(folder / "bundle")]
+    subprocess.run(argv, check=True, capture_output=True)
+
+
+def test_the_results_run(registry: Registry, docker_host: str, work: Path, busybox: str) -> None:
+    """dockerd pulls what img pushed, and runs it."""
+    (work / "Dockerfile").write_text(f'FROM {busybox}\nRUN echo it runs > /note\nCMD ["cat", "/note"]\n')
+    tag = f"{registry.host}/runs:1"
+    done = builders.img("build", "-t", tag, "-o", "type=registry", str(work), root=work / "store")
+    assert done.returncode == 0, done.stderr
+    argv = [builders.DOCKER, "-H", docker_host, "run", "--rm", "--network", "none", tag]
+    ran = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert ran.stdout == "it runs\n", ran.stderr
+
+
+def test_touching_one_file_runs_just_what_sees_it(busybox: str, work: Path) -> None:
+    context = work / "c"
+    context.mkdir()
+    for name in ("a", "b"):
+        (context / name).write_text(name)
+    (context / "Dockerfile").write_text(
+        f"FROM {busybox} AS one\nCOPY a /a\nRUN cat /a > /one\n"
+        f"FROM {busybox} AS two\nCOPY b /b\nRUN cat /b > /two\n"
+        f"FROM {busybox}\nCOPY --from=one /one /\nCOPY --from=two /two /\n"
+    )
+    argv = ("build", "-t", "x", "--progress", "json", str(context))
+    assert builders.img(*argv, root=work / "s").returncode == 0
+    (context / "b").write_text("changed")
+    ran = builders.ran(builders.img(*argv, root=work / "s"))
+    assert ran == ["COPY b /b", "RUN cat /b > /two", "COPY --from=two /two /"]
+
+
+def test_twelve_sleeping_stages_sleep_together(busybox: str, work: Path) -> None:
+    def timed(stages: int) -> float:
+        context = work / f"c{stages}"
+        context.mkdir()
+        lines = [f"FROM {busybox} AS s{n}\nRUN sleep 1; echo {n} > /out{n}" for n in range(stages)]
+        lines += [f"FROM {busybox}", *[f"COPY --from=s{n} /out{n} /" for n in range(stages)]]
+        (context / "Dockerfile").write_text("\n".join(lines) + "\n")
+        started = time.monotonic()
+        done = builders.img("build", "-t", f"sleep{stages}", str(context), root=work / "s")
+        assert done.returncode == 0, done.stderr
+        return time.monotonic() - started
+
+    alone = timed(1)
+    together = timed(12)
+    assert together < 3 * alone, (together, alone)
+
+
+def test_outputs(busybox: str, work: Path) -> None:
+    context = work / "c"
+    context.mkdir()
+    (context / "Dockerfile").write_text(f"FROM {busybox}\nRUN echo out > /file && ln -s file /link\n")
+    for spec in (
+        f"type=oci,dest={work}/image.tar",
+        f"type=oci,tar=false,dest={work}/layout",
+        f"type=tar,dest={work}/fs.tar",
+    ):
+        done = builders.img("build", "-t", "out:1", "-o", spec, str(context), root=work / "s")
+        assert done.returncode == 0, done.stderr
+    done = builders.img("build", "-o", str(work / "fs"), str(context), root=work / "s")
+    assert done.returncode == 0, done.stderr
+    assert (work / "fs" / "file").read_text() == "out\n"
+    assert os.readlink(work / "fs" / "link") == "file"
+    names = subprocess.run(["tar", "tf", work / "fs.tar"], capture_output=True, text=True, check=True).stdout.split()
+    assert "file" in names
+    tar = flatten.flatten(f"oci-archive:{work}/image.tar", work / "a")
+    layout = flatten.flatten(f"oci:{work}/layout:1", work / "b")
+    assert tar == layout
+
+
+def test_the_python_api(busybox: str, work: Path) -> None:
+    import img
+
+    (work / "src").mkdir()
+    (work / "src" / "f").write_text("x")
+    state = img.image(busybox).run("echo api > /api", env={"A": "1"}).copy(img.local(str(work / "src")), "f", to="/f")
+    result = img.build(state.cmd(["cat", "/api"]), tag="api:1", root=work / "s")
+    (name, digest) = result.images[0]
+    assert name == "docker.io/library/api:1"
+    assert img.build(state.cmd(["cat", "/api"]), tag="api:1", root=work / "s").images[0][1] == digest
