@@ -98,12 +98,11 @@ def dockerd(folder: Path) -> Iterator[str]:
         "--bridge=none",
         f"--config-file={_empty_config(folder)}",
     ]
-    ready = lambda: (
-        subprocess.run(
-            ["/usr/bin/docker", "-H", f"unix://{sock}", "version"], capture_output=True, check=False
-        ).returncode
-        == 0
-    )
+
+    def ready() -> bool:
+        argv = ["/usr/bin/docker", "-H", f"unix://{sock}", "version"]
+        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
     with running(argv, folder / "dockerd.log", ready):
         yield f"unix://{sock}"
 

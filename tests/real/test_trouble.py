@@ -39,15 +39,13 @@ def fails(work: Path, dockerfile: str, *extra: str, store: Path | None = None) -
         ('FROM scratch\nENV A="b\n', ("unterminated quote",), "Dockerfile:2:"),
         ("FROM scratch\nCOPY nothing /\n", ("there is no 'nothing' to copy",), "Dockerfile:2:1"),
         ("FROM scratch\nCOPY ../../etc/passwd /\n", ("nothing outside its context",), "Dockerfile:2:1"),
-        ("FROM scratch AS build\nFROM scratch\nCOPY --from=biuld /a /\n", ("did you mean build?",), "Dockerfile:3:1"),
+        ("FROM scratch AS build\nFROM scratch\nCOPY --from=biuld /a /\n", ("did you mean build?",), "Dockerfile:3:6"),
         ("", ("is empty",), "Dockerfile:1:1"),
         ("RUN true\n", ("begins with FROM",), "Dockerfile:1:1"),
         ("FROM scratch\nRUN --mounnt=type=cache x\n", ("did you mean --mount?",), "Dockerfile:2:5"),
     ],
 )
 def test_a_wrong_dockerfile(work: Path, dockerfile: str, words: tuple[str, ...], place: str) -> None:
-    if "biuld" in dockerfile:
-        dockerfile = dockerfile.replace("biuld", "biuld")
     text = fails(work, dockerfile)
     for word in words:
         assert word in text
@@ -136,7 +134,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int =
             False,
         ),
         ("hard", [member("out", tarfile.LNKTYPE, "../../../../../../etc/passwd")], True),
-        ("missing", [member("out", tarfile.LNKTYPE, "etc/passwd")], True),
+        ("missing", [member("out", tarfile.LNKTYPE, "etc/nothing")], True),
         ("whiteout", [member(".wh...", size=0)], True),
         ("overlay", [member("dev0", tarfile.CHRTYPE)], True),
     ],

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from img.digest import Encodable, digest_of
-from img.ir.nodes import Copy, Document, Node, Source
+from img.ir.nodes import VERSION, Copy, Document, Node, Source
 from img.ports import Folder, Pin, Snapshot
 
 
@@ -61,7 +61,7 @@ def _key(kind: str, node: Node, inputs: Sequence[str], selected: str | None) -> 
     document = node.keyed(list[Encodable](names))
     parts = [("step", node.step), *_words(document)]
     parts.extend((f"input {number}", name) for number, name in enumerate(names))
-    return Key(digest_of({"key": kind, **document}), tuple(parts))
+    return Key(digest_of({"img": VERSION, "key": kind, **document}), tuple(parts))
 
 
 def _words(document: Document) -> list[tuple[str, str]]:
@@ -71,8 +71,12 @@ def _words(document: Document) -> list[tuple[str, str]]:
         if name in ("step", "inputs"):
             continue
         if name == "env" and isinstance(value, list):
-            words.extend((f"env {pair[0]}", str(pair[1])) for pair in value if isinstance(pair, list))
+            words.extend((f"env {_text(pair[0])}", _text(pair[1])) for pair in value if isinstance(pair, list))
         elif value not in ("", [], None, False, 0):
-            text = " ".join(map(str, value)) if isinstance(value, list) else json.dumps(value, default=repr).strip('"')
+            text = " ".join(map(_text, value)) if isinstance(value, list) else _text(value)
             words.append((name, text if len(text) <= 400 else f"{digest_of(text)} ({len(text)} characters)"))
     return words
+
+
+def _text(value: Encodable) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=repr)

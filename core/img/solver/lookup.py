@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from img.errors import ImgError
 from img.ir.nodes import Copy, Node, Source
 from img.ir.walk import topological
 from img.ports import Folder, Pin, Result, Snapshot
@@ -39,7 +40,7 @@ class Cache:
     ) -> None:
         self.store = store
         self.sources = sources
-        self.select = select
+        self._select = select
         self.fresh = fresh
         self.lookups: list[Lookup] = []
         self._pinned: dict[str, Key] = {}
@@ -64,6 +65,14 @@ class Cache:
             if isinstance(found, Folder):
                 selected = self.select(node, found)
         return keys.pinned(node, [self._pinned[below.digest].digest for below in node.inputs], selected)
+
+    def select(self, node: Copy, source: Folder | Snapshot) -> str:
+        """The content digest of what a Copy takes. An error gets the place of the Copy."""
+        try:
+            return self._select(node, source)
+        except ImgError as error:
+            error.place = error.place or node.notes.place
+            raise
 
     def get(self, node: Node, key: Key) -> Record | None:
         """The record under `key` if every layer of it can still be had. The question is kept for `img explain`."""

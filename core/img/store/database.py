@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from img.errors import StoreError
+from img.store.locks import locked
 
 SCHEMA_VERSION = 1
 
@@ -60,8 +61,9 @@ class Database:
                 )
             self._connection.execute("PRAGMA synchronous=NORMAL")
             if version < SCHEMA_VERSION:
-                self._connection.execute("PRAGMA journal_mode=WAL")
-                self._connection.executescript(f"{SCHEMA} PRAGMA user_version={SCHEMA_VERSION};")
+                with locked(path.parent / "locks" / "database"):
+                    self._connection.execute("PRAGMA journal_mode=WAL")
+                    self._connection.executescript(f"{SCHEMA} PRAGMA user_version={SCHEMA_VERSION};")
 
     def read(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """All rows of a query."""

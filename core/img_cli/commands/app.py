@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Any
 
-import click
 import typer
 
 from img.errors import UsageError
@@ -22,29 +21,30 @@ app = typer.Typer(
 
 
 def run_app(arguments: list[str]) -> int:
-    """Run a command line through typer; returns the exit code. Raises `ImgError`; click's complaints are `UsageError`."""
-    command = typer.main.get_command(app)
+    """Run a command line through typer; returns the exit code. Raises `ImgError`; its complaints become `UsageError`."""
+    command: Any = typer.main.get_command(app)
     try:
         result = command.main(args=arguments, prog_name="img", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
-        return 2
-    except click.exceptions.UsageError as error:
-        raise UsageError(_said(error, arguments), hint=_hint(error)) from None
-    except click.exceptions.Abort:
-        return 130
+    except Exception as error:
+        # typer brings a click of its own, whose errors are known by what they can do
+        if not hasattr(error, "format_message"):
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            return 2
+        raise UsageError(_said(error), hint=_hint(error)) from None
     return result if isinstance(result, int) else 0
 
 
-def _said(error: click.exceptions.UsageError, arguments: list[str]) -> str:
-    text = error.format_message().rstrip(".")
+def _said(error: Any) -> str:
+    text: str = error.format_message().rstrip(".")
     if text.startswith("No such command"):
         return f"{text.split(' ', 3)[3]} is not an img command"
     return text[:1].lower() + text[1:]
 
 
-def _hint(error: click.exceptions.UsageError) -> str:
-    path = error.ctx.command_path if error.ctx else "img"
+def _hint(error: Any) -> str:
+    path = error.ctx.command_path if getattr(error, "ctx", None) else "img"
     return f"see '{path} --help'"
 
 
