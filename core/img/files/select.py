@@ -131,7 +131,7 @@ def _matches(tree: Tree, path: str, selection: Selection) -> list[tuple[str, str
     """(path, the part of it that ``--parents`` drops) of everything one path of a COPY names."""
     head, pivot, rest = path.partition("/./") if selection.parents else ("", "", path)
     base = _clamp(head) if pivot else ""
-    inner = _clamp(rest)
+    inner = _clamp(rest if pivot else path)
     whole = "/".join(filter(None, (base, inner)))
     if selection.literal or not is_wild(whole):
         if tree.lstat(tree.resolve(whole)) is None:

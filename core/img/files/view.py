@@ -34,8 +34,8 @@ def entry_of(path: str, source: str, status: os.stat_result) -> Entry:
     elif kind in ("char", "block"):
         device = (os.major(status.st_rdev), os.minor(status.st_rdev))
         if kind == "char" and device == (0, 0):
-            kind = "whiteout"
-    xattrs, opaque = read_xattrs(source) if kind != "whiteout" else ((), False)
+            return Entry(path, "whiteout", source=source)
+    xattrs, opaque = read_xattrs(source)
     return Entry(
         path,
         kind,
