@@ -1,16 +1,21 @@
 #!/bin/sh
-# Set up, then run every test. Arguments go to pytest.
+# Set up, then run every test. Arguments go to pytest. With CI=true also lint, types and import contracts.
+#
+# img is installed as a wheel into a virtual environment that every user can read: some tests run as an ordinary user.
 set -eu
 cd "$(dirname "$0")/.."
 sh tests/setup.sh
 venv=${IMG_TEST_VENV:-/var/tmp/img-test-venv}
-stamp=$(cat pyproject.toml | sha256sum | cut -c1-16)
-if [ "$(cat "$venv/stamp" 2>/dev/null)" != "$stamp $PWD" ]; then
+stamp=$(sha256sum < pyproject.toml)
+umask 022
+if [ "$(cat "$venv/stamp" 2>/dev/null)" != "$stamp" ]; then
     rm -rf "$venv"
     /usr/bin/python3 -m venv "$venv"
-    "$venv/bin/pip" install -q -e '.[test,lint]'
-    echo "$stamp $PWD" > "$venv/stamp"
+    "$venv/bin/pip" install -q '.[test,lint]'
+    echo "$stamp" > "$venv/stamp"
 fi
+"$venv/bin/pip" install -q --no-deps --force-reinstall .
+"$venv/bin/pip" install -q --no-deps --force-reinstall contrib/img-example-plugin
 if [ "${CI:-}" = true ] && [ $# = 0 ]; then
     "$venv/bin/ruff" check .
     "$venv/bin/ruff" format --check .

@@ -88,5 +88,8 @@ def _run(argv: list[str], env: dict[str, str] | None = None) -> str:
 def readable_by_user(folder: Path) -> Path:
     """Give a folder of the tests to the ordinary user, and let it in."""
     for path in (folder, *folder.rglob("*")):
-        shutil.chown(path, USER, USER) if not path.is_symlink() else os.lchown(path, 0, 0)
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            shutil.chown(path, USER, USER)
+            path.chmod(mode & 0o7777)  # chown takes setuid bits away
     return folder
