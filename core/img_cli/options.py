@@ -28,6 +28,7 @@ BUILD: dict[str, tuple[str, str]] = {
     "--quiet": ("quiet", SWITCH),
     "-q": ("quiet", SWITCH),
     "--backend": ("backend", ONE),
+    "-b": ("backend", ONE),
     "--frontend": ("frontend", ONE),
     "--print": ("print_", ONE),
     "--network": ("network", ONE),

@@ -18,13 +18,14 @@ _LAST = 63
 
 def run(step: dict[str, Any], stdout: int, stderr: int, failure: int) -> None:
     """Become the step's process; never returns. What fails before exec is written to `failure` as text."""
-    stage = "start"
+    stage, told = "start", failure
     try:
         os.setsid()
         stage = "limits"
         _limits(step.get("limits", []))
         stage = "descriptors"
         _descriptors(stdout, stderr, failure)
+        told = 3
         stage = "capabilities"
         if not step.get("insecure"):
             _bound(DEFAULT_CAPABILITIES)
@@ -39,9 +40,11 @@ def run(step: dict[str, Any], stdout: int, stderr: int, failure: int) -> None:
         environment = dict(step["env"])
         _exec(step["argv"], environment)
     except OSError as error:
-        os.write(3, f"{stage}\0{error.errno}\0{error.strerror}\0{error.filename or ''}".encode("utf-8", "replace"))
+        os.write(
+            told, f"{stage}\0{error.errno or 0}\0{error.strerror}\0{error.filename or ''}".encode("utf-8", "replace")
+        )
     except BaseException as error:
-        os.write(3, f"{stage}\0000\0{type(error).__name__}: {error}\0".encode("utf-8", "replace"))
+        os.write(told, f"{stage}\0000\0{type(error).__name__}: {error}\0".encode("utf-8", "replace"))
     os._exit(127)
 
 

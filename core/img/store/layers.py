@@ -183,6 +183,11 @@ class Layers:
 
     # --- blobs ---------------------------------------------------------------------------------------------
 
+    def has_blob(self, group: Sequence[str]) -> bool:
+        """Whether `blob` has nothing to make or fetch."""
+        layer = self.get(group[0]) if len(group) == 1 else None
+        return layer is not None and layer.descriptor is not None and self._blobs.has(layer.descriptor.digest)
+
     def blob(self, group: Sequence[str]) -> LayerBlob:
         """The compressed blob of one layer, or of a group of layers as one. Made or fetched if it is not there."""
         if len(group) != 1:

@@ -69,7 +69,7 @@ def options(
 
 @app.command()
 def build(
-    context: Annotated[str, typer.Argument(help="The folder to build from.")],
+    context: Annotated[str, typer.Argument(metavar="CONTEXT", help="The folder to build from.")],
     file: Annotated[str, typer.Option("--file", "-f", help="The build file (default: Dockerfile in CONTEXT).")] = "",
     tag: Annotated[list[str] | None, typer.Option("--tag", "-t", help="Name the image. May be repeated.")] = None,
     build_arg: Annotated[list[str] | None, typer.Option("--build-arg", help="NAME=VALUE for an ARG.")] = None,
@@ -118,7 +118,9 @@ def ls(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -
 
 
 @app.command()
-def push(name: Annotated[str, typer.Argument(help="The image, with its registry: HOST/NAME:TAG.")]) -> int:
+def push(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The image, with its registry: HOST/NAME:TAG.")],
+) -> int:
     """Push an image to the registry that its name says."""
     from img_cli.commands.push import push as act
 

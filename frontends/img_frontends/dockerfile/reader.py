@@ -140,11 +140,13 @@ class _Reader:
             if not stripped or stripped.startswith("#"):
                 self._at += 1
                 continue
-            lines.append(self._line())
+            line = self._line()
+            if line is not None:
+                lines.append(line)
         return lines
 
-    def _line(self) -> Line:
-        """One instruction from the current row on."""
+    def _line(self) -> Line | None:
+        """One instruction from the current row on; None if nothing is left once it is joined."""
         first = self._at
         pieces: list[str] = []
         starts: list[tuple[int, int, int]] = []
@@ -167,6 +169,8 @@ class _Reader:
             pieces.append(piece)
             size += len(piece)
         text = "".join(pieces)
+        if not text.strip():
+            return None
         return self._finish(text, first, starts)
 
     def _check_length(self, row: str) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from img.errors import UsageError
 from img.oci.mutate import Image, assemble, encode
 from img.oci.reference import Reference
 from img.oci.spec import OCI_INDEX, Descriptor
 from img.ports import Export, Host
+from img.store.layers import LayerBlob
 
 THREADS = 4
 
@@ -30,14 +30,24 @@ def names_of(attrs: Mapping[str, str]) -> list[Reference]:
 
 def store_image(host: Host, export: Export) -> Image:
     """Make every blob of one finished target and put its documents into the store."""
-    with ThreadPoolExecutor(THREADS, "layer") as pool:
-        blobs = list(pool.map(host.store.layers.blob, export.groups))
+    blobs = _blobs(host, export)
     image = assemble(
         export.target.config, [blob.descriptor for blob in blobs], [blob.diff_id for blob in blobs], export.created
     )
     host.store.blobs.put(image.config)
     host.store.blobs.put(image.manifest)
     return image
+
+
+def _blobs(host: Host, export: Export) -> list[LayerBlob]:
+    """The blob of each layer. Those that have to be made are made side by side."""
+    layers = host.store.layers
+    if all(map(layers.has_blob, export.groups)):
+        return [layers.blob(group) for group in export.groups]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(THREADS, "layer") as pool:
+        return list(pool.map(layers.blob, export.groups))
 
 
 def store_all(host: Host, exports: Sequence[Export]) -> tuple[Descriptor, list[Image]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from img.errors import Cancelled, UsageError
@@ -52,6 +51,8 @@ class RegistryExporter:
         else:
             manifest = Manifest.parse(data)
             unique = {d.digest: d for d in (*manifest.layers, manifest.config)}
+            from concurrent.futures import ThreadPoolExecutor
+
             with ThreadPoolExecutor(THREADS, "push") as pool:
                 for done in [pool.submit(self._blob, client, reference, d) for d in unique.values()]:
                     done.result()

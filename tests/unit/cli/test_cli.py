@@ -1,0 +1,267 @@
+"""The command line: parsing, errors to the letter, and what must not be imported."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from img.errors import FrontendError, ImgError, Place, StepFailed
+from img.events import (
+    BuildDone,
+    BuildStarted,
+    StepCached,
+    StepDone,
+    StepLog,
+    StepStarted,
+    Warning,
+)
+from img.events import (
+    StepFailed as Failed,
+)
+from img_cli import options
+from img_cli.commands.build import pairs, parse_output
+from img_cli.outcome import render
+
+
+def img(*arguments: str, root: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "img_cli", *arguments]
+    variables = {**os.environ, "IMG_ROOT": str(root), **env}
+    return subprocess.run(argv, capture_output=True, text=True, env=variables, stdin=subprocess.DEVNULL, check=False)
+
+
+def test_the_table_is_what_typer_says() -> None:
+    import typer
+
+    from img_cli.commands.app import app
+
+    command = typer.main.get_command(app).commands["build"]  # type: ignore[attr-defined]
+    table = {}
+    for parameter in command.params:
+        if parameter.param_type_name != "option" or parameter.name == "help":
+            continue
+        kind = options.SWITCH if parameter.is_flag else options.MANY if parameter.multiple else options.ONE
+        for name in parameter.opts:
+            table[name] = (parameter.name, kind)
+            default = parameter.default
+            assert options.DEFAULTS[parameter.name] == ([] if default is None and kind == options.MANY else default)
+    assert table == options.BUILD
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["."], {"context": "."}),
+        ([".", "-t", "a", "--tag=b"], {"context": ".", "tag": ["a", "b"]}),
+        (["--no-cache", ".", "-f", "F"], {"context": ".", "no_cache": True, "file": "F"}),
+        (["--build-arg", "A=b=c", "."], {"context": ".", "build_arg": ["A=b=c"]}),
+        (["-"], {"context": "-"}),
+        (["--help"], None),
+        (["--nope", "."], None),
+        (["-t"], None),
+        (["-ta", "."], None),
+        ([], None),
+        (["a", "b"], None),
+        (["--no-cache=x", "."], None),
+    ],
+)
+def test_the_fast_parser(arguments: list[str], found: dict[str, object] | None) -> None:
+    parsed = options.parse_build(arguments)
+    assert parsed == (None if found is None else {**options.DEFAULTS, **found})
+
+
+def imported(*arguments: str, root: Path) -> set[str]:
+    program = (
+        "import sys\nsys.argv[1:] = " + repr(list(arguments)) + "\nfrom img_cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('\\n'.join(sys.modules))"
+    )
+    env = {**os.environ, "IMG_ROOT": str(root)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env, check=True)
+    return set(done.stdout.split())
+
+
+HEAVY = {
+    "typer",
+    "rich",
+    "lark",
+    "pluggy",
+    "importlib_metadata",
+    "asyncio",
+    "logging",
+    "urllib3",
+    "ssl",
+    "subprocess",
+    "isal",
+}
+
+
+def test_version_imports_nothing(tmp_path: Path) -> None:
+    modules = imported("version", root=tmp_path)
+    assert not modules & HEAVY
+    assert {name for name in modules if name.partition(".")[0] in ("img", "img_cli", "img_plugins")} == {
+        "img",
+        "img._version",
+        "img_cli",
+        "img_cli.main",
+    }
+
+
+def test_a_cached_build_imports_next_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n" + "ENV A=b\n" * 40)
+    arguments = ("build", "-t", "x", "--progress", "plain", str(tmp_path / "c"))
+    assert img(*arguments, root=tmp_path / "s").returncode == 0
+    assert not imported(*arguments, root=tmp_path / "s") & HEAVY
+
+
+def test_help_everywhere(tmp_path: Path) -> None:
+    for arguments in (["--help"], ["build", "--help"], ["ls", "--help"], ["push", "--help"], ["plugins", "-h"]):
+        done = img(*arguments, root=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "Usage: img" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope"], "error: 'nope' is not an img command\nhint: see 'img --help'\n"),
+        (["build"], "error: missing argument 'CONTEXT'\nhint: see 'img build --help'\n"),
+        (
+            ["build", "/nowhere"],
+            "error: the context /nowhere does not exist\nhint: name the folder to build from, e.g. .\n",
+        ),
+        (
+            ["build", "-", "-t", "x"],
+            "error: building from standard input is not supported yet\nhint: name a folder and a file\n",
+        ),
+        (
+            ["build", "--progress=loud", "."],
+            "error: there is no progress 'loud'\nhint: one of auto, tty, plain, json, quiet\n",
+        ),
+        (["build", "--label", "x", "."], "error: invalid --label value 'x'\nhint: --label NAME=VALUE\n"),
+    ],
+)
+def test_usage_errors(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = img(*arguments, root=tmp_path)
+    assert (done.returncode, done.stderr) == (2, message)
+
+
+def test_an_unknown_plugin_is_named_with_what_there_is(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    done = img("build", "--backend", "nope", "-t", "x", str(tmp_path), root=tmp_path / "s")
+    assert done.returncode == 1
+    assert "error: there is no backend named 'nope'\nhint: installed: chroot" in done.stderr
+    done = img("build", "-o", "type=nope", str(tmp_path), root=tmp_path / "s")
+    assert done.returncode == 2
+    assert "there is no output type 'nope'" in done.stderr
+    done = img("build", "-o", "type=oci,dest=x,nope=1", str(tmp_path), root=tmp_path / "s")
+    assert "has no attribute 'nope'" in done.stderr
+
+
+def test_outputs() -> None:
+    assert parse_output("type=oci,dest=a.tar") == {"type": "oci", "dest": "a.tar"}
+    assert parse_output('type=image,"name=a,b"') == {"type": "image", "name": "a,b"}
+    assert parse_output("folder") == {"type": "local", "dest": "folder"}
+
+
+def test_pairs_take_values_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMG_TEST_SET", "1")
+    monkeypatch.delenv("IMG_TEST_UNSET", raising=False)
+    assert pairs(["A=b", "IMG_TEST_SET", "IMG_TEST_UNSET"], "--build-arg", True) == {"A": "b", "IMG_TEST_SET": "1"}
+
+
+def test_errors_show_the_place() -> None:
+    error = FrontendError("it is wrong", hint="do right", place=Place("Dockerfile", 3, 5, 3, "RUN x"))
+    assert render(error) == ["Dockerfile:3:5", " 3 | RUN x", "   |     ^", "error: it is wrong", "hint: do right"]
+
+
+def test_failed_steps_show_their_last_lines() -> None:
+    error = StepFailed("RUN x failed", status=2, tail=("one", "\x1b[31mtwo"))
+    assert render(error) == [" > the last lines of its output:", " | one", " | \ufffd[31mtwo", "error: RUN x failed"]
+
+
+def test_an_error_is_one_line() -> None:
+    assert render(ImgError("plain")) == ["error: plain"]
+
+
+EVENTS = [
+    BuildStarted((("a", "[s 1/2] RUN a"), ("b", "[s 2/2] RUN b")), 0.0),
+    StepCached("a", "[s 1/2] RUN a", "by its definition", 0.1),
+    StepStarted("b", "[s 2/2] RUN b", None, 1.0),
+    StepLog("b", "stdout", b"one\ntw", 1.5),
+    StepLog("b", "stderr", b"o\nno newline", 2.0),
+    StepDone("b", "[s 2/2] RUN b", 1.5, 2.5),
+    Warning("careful", None, 2.6),
+    Failed("c", "RUN c", "it broke", 2.7),
+    BuildDone(True, 3.0, 3.0),
+]
+
+
+def test_plain_progress() -> None:
+    from img_plugins.reporters.plain import PlainReporter
+
+    out = io.StringIO()
+    reporter = PlainReporter(None, out)  # type: ignore[arg-type]
+    for event in EVENTS:
+        reporter.handle(event)
+    reporter.close()
+    assert out.getvalue().splitlines() == [
+        "#1 [s 1/2] RUN a",
+        "#1 CACHED",
+        "#2 [s 2/2] RUN b",
+        "#2 0.500 one",
+        "#2 1.000 two",
+        "#2 1.500 no newline",
+        "#2 DONE 1.5s",
+        "warning: careful",
+        "#3 ERROR: it broke",
+    ]
+
+
+def test_json_progress() -> None:
+    from img_plugins.reporters.json import JsonReporter
+
+    out = io.StringIO()
+    reporter = JsonReporter(None, out)  # type: ignore[arg-type]
+    for event in EVENTS:
+        reporter.handle(event)
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert lines[0] == {"schema": 1}
+    assert [line["event"] for line in lines[1:4]] == ["BuildStarted", "StepCached", "StepStarted"]
+    assert lines[4] == {"event": "StepLog", "step": "b", "stream": "stdout", "data": "one\ntw", "time": 1.5}
+
+
+def test_the_live_display_draws_and_cleans_up() -> None:
+    from img_plugins.reporters.tty import TtyReporter
+
+    out = io.StringIO()
+    reporter = TtyReporter(None, out)  # type: ignore[arg-type]
+    for event in EVENTS:
+        reporter.handle(event)
+        if isinstance(event, StepLog):
+            reporter._draw()
+    reporter.close()
+    text = out.getvalue()
+    assert "[s 2/2] RUN b" in text
+    assert "careful" in text
+    assert "built: 2/2 steps, 1 cached" in text
+
+
+def test_plugins_are_listed(tmp_path: Path) -> None:
+    rows = json.loads(img("plugins", "--json", root=tmp_path).stdout)
+    found = {(row["kind"], row["name"]) for row in rows}
+    assert {("frontend", "dockerfile"), ("backend", "chroot"), ("exporter", "oci"), ("source", "local")} <= found
+    (chroot,) = [row for row in rows if row["name"] == "chroot"]
+    assert chroot["available"] is True
+    assert chroot["reason"]
+
+
+def test_disabled_plugins_are_gone(tmp_path: Path) -> None:
+    done = img("plugins", "--json", root=tmp_path, IMG_DISABLE_PLUGINS="frontends")
+    assert "dockerfile" not in {row["name"] for row in json.loads(done.stdout)}

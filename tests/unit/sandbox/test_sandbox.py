@@ -1,0 +1,281 @@
+"""The helper process, as root and as an ordinary user: what a step sees, may do, and leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from img.errors import LayerError
+from img.sandbox.client import Sandbox, SandboxError
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the suite runs as root, and takes on the user itself")
+
+
+class Stage:
+    """A busybox root and a sandbox."""
+
+    def __init__(self, folder: Path, sandbox: Sandbox) -> None:
+        self.folder = folder
+        self.sandbox = sandbox
+        self.base = folder / "base"
+        (self.base / "bin").mkdir(parents=True)
+        shutil.copy("/bin/busybox", self.base / "bin" / "busybox")
+        for name in (
+            "sh",
+            "cat",
+            "id",
+            "ls",
+            "mount",
+            "sleep",
+            "true",
+            "echo",
+            "touch",
+            "mknod",
+            "hostname",
+            "head",
+            "kill",
+        ):
+            (self.base / "bin" / name).symlink_to("busybox")
+        self._count = 0
+
+    def run(self, argv: list[str], **how: Any) -> tuple[dict[str, Any], str, Path]:
+        """Run a step; returns the reply, what it printed, and its upper folder."""
+        self._count += 1
+        place = self.folder / f"step{self._count}-{threading.get_ident()}"
+        (place / "upper").mkdir(parents=True)
+        (place / "work").mkdir()
+        step: dict[str, Any] = {
+            "lower": [str(self.base)],
+            "upper": str(place / "upper"),
+            "work": str(place / "work"),
+            "argv": argv,
+            "env": [["PATH", "/bin"]],
+            "cwd": "/",
+            "uid": 0,
+            "gid": 0,
+            "groups": [],
+            "mounts": [],
+            "network": "host",
+            "hostname": "sandbox",
+            **how,
+        }
+        with (place / "out").open("w+b") as out:
+            reply = self.sandbox.run(step, out.fileno(), out.fileno()).wait()
+        return reply, (place / "out").read_text(errors="replace"), place / "upper"
+
+    def sh(self, script: str, **how: Any) -> tuple[dict[str, Any], str, Path]:
+        return self.run(["sh", "-c", script], **how)
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    sandbox = Sandbox.start(paths=sys.path)
+    yield Stage(folder, sandbox)
+    sandbox.close()
+    shutil.rmtree(folder)
+
+
+def test_it_says_on_which_rung_it_stands(stage: Stage) -> None:
+    assert stage.sandbox.rung == "overlay"
+
+
+@pytest.mark.parametrize(
+    ("script", "status"), [("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("kill -9 $$", 137), ("kill -15 $$", 143)]
+)
+def test_exit_codes_and_signals(stage: Stage, script: str, status: int) -> None:
+    assert stage.sh(script)[0] == {"status": status}
+
+
+def test_what_cannot_start_says_why(stage: Stage) -> None:
+    assert stage.run(["nope"])[0]["failed"][:2] == ["exec", 2]
+    assert stage.run(["sh"], cwd="/nowhere")[0]["failed"][:2] == ["cwd", 2]
+    (stage.base / "bin" / "noise").write_bytes(b"\0\1\2")
+    (stage.base / "bin" / "noise").chmod(0o755)
+    assert stage.run(["noise"])[0]["failed"][:2] == ["exec", 8]
+    assert stage.run(["sh"], limits=[["nosuch", 1, 1]])[0]["failed"][0] == "limits"
+
+
+def test_only_its_changes_are_left(stage: Stage) -> None:
+    mounts = [{"kind": "tmpfs", "target": "/scratch/deep", "size": 0}]
+    _, _, upper = stage.run(["true"], mounts=mounts)
+    assert list(upper.iterdir()) == []
+    _, _, upper = stage.sh("echo x > /new; echo y > /scratch/deep/gone", mounts=mounts)
+    assert sorted(path.name for path in upper.iterdir()) == ["new"]
+
+
+def test_who_it_is(stage: Stage) -> None:
+    os.chmod(stage.folder / "base", 0o755)
+
+    def open_root(**how: Any) -> str:
+        return stage.sh("id -u; id -g; id -G; echo $A; hostname; pwd", env=[["PATH", "/bin"], ["A", "b c"]], **how)[1]
+
+    assert open_root().split() == ["0", "0", "0", "b", "c", "sandbox", "/"]
+
+
+def test_capabilities_are_dockers(stage: Stage) -> None:
+    status = stage.sh("cat /proc/self/status")[1]
+    assert "CapEff:\t00000000a80425fb" in status
+    assert "CapBnd:\t00000000a80425fb" in status
+    assert "CapInh:\t0000000000000000" in status
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "mount -t tmpfs none /bin",
+        "echo b > /proc/sysrq-trigger",
+        "echo 1 > /proc/sys/kernel/panic",
+        "mknod /disk b 254 0 && cat /disk",
+        "mknod /mem c 1 1 && cat /mem",
+        "touch /sys/x",
+        "ls /proc/1/root/",
+        "kill -9 1 && sleep 1 && false",
+        "cat /proc/kcore | head -c 1 | busybox grep -q .",
+    ],
+)
+def test_what_it_may_not_do(stage: Stage, script: str) -> None:
+    assert stage.sh(script)[0]["status"] != 0
+
+
+def test_it_sees_no_other_processes(stage: Stage) -> None:
+    names = stage.sh("ls /proc")[1].split()
+    assert len([name for name in names if name.isdigit()]) <= 3
+
+
+def test_no_network_on_request(stage: Stage) -> None:
+    out = stage.sh("cat /proc/net/dev", network="none")[1]
+    assert "lo:" in out
+    assert out.count(":") == 1
+
+
+def test_devices(stage: Stage) -> None:
+    script = "echo x > /dev/null; head -c 4 /dev/urandom > /dev/null; ls /dev; ls /dev/pts; echo y > /dev/shm/z"
+    reply, out, _ = stage.sh(script)
+    assert reply == {"status": 0}
+    assert {"fd", "full", "null", "ptmx", "pts", "random", "shm", "stdin", "tty", "urandom", "zero"} <= set(out.split())
+
+
+def test_output_is_complete(stage: Stage) -> None:
+    _, out, _ = stage.sh("head -c 10000000 /dev/zero")
+    assert len(out) == 10_000_000
+
+
+def test_a_view_of_another_snapshot_is_mounted_and_forgets_what_is_written(stage: Stage) -> None:
+    other = stage.folder / "other"
+    (other / "d").mkdir(parents=True)
+    (other / "d" / "f").write_text("from there")
+    work = stage.folder / "view"
+    work.mkdir()
+    mount = {"kind": "view", "lower": [str(other)], "path": "d", "work": str(work), "target": "/m", "readonly": False}
+    reply, out, upper = stage.sh("cat /m/f; echo x > /m/new", mounts=[mount])
+    assert (reply, out) == ({"status": 0}, "from there")
+    assert not (other / "d" / "new").exists()
+    assert list(upper.iterdir()) == []
+
+
+def test_many_layers(stage: Stage) -> None:
+    layers = []
+    for number in range(120):
+        layer = stage.folder / f"layer-with-a-long-name-{number:04}"
+        layer.mkdir()
+        (layer / "last").write_text(str(number))
+        layers.append(str(layer))
+    reply, out, _ = stage.sh("cat /last", lower=[str(stage.base), *layers])
+    assert (reply, out) == ({"status": 0}, "119")
+
+
+def test_64_steps_at_once(stage: Stage) -> None:
+    replies: list[Any] = []
+    threads = [threading.Thread(target=lambda: replies.append(stage.sh("sleep 0.2")[0])) for _ in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert replies == [{"status": 0}] * 64
+
+
+def test_kill_ends_everything(stage: Stage) -> None:
+    started = time.monotonic()
+    place = stage.folder / "k"
+    (place / "upper").mkdir(parents=True)
+    (place / "work").mkdir()
+    step = {
+        "lower": [str(stage.base)],
+        "upper": str(place / "upper"),
+        "work": str(place / "work"),
+        "argv": ["sh", "-c", "sleep 54321 & sleep 54321"],
+        "env": [["PATH", "/bin"]],
+        "cwd": "/",
+        "uid": 0,
+        "gid": 0,
+        "groups": [],
+        "mounts": [],
+        "hostname": "x",
+    }
+    with open(os.devnull, "wb") as null:
+        job = stage.sandbox.run(step, null.fileno(), null.fileno())
+        threading.Timer(0.3, job.kill).start()
+        assert job.wait() == {"status": -9}
+    assert time.monotonic() - started < 30
+    assert subprocess.run(["pgrep", "-f", "sleep 54321"], capture_output=True, check=False).returncode == 1
+
+
+def test_errors_of_a_job_come_back_as_themselves(stage: Stage) -> None:
+    with pytest.raises(SandboxError, match="ModuleNotFoundError"):
+        stage.sandbox.call("img.nowhere:nothing")
+    reader, writer = os.pipe()
+    os.write(writer, b"noise" * 200)
+    os.close(writer)
+    try:
+        with pytest.raises(LayerError, match="tar"):
+            stage.sandbox.call("img.oci.apply:unpack", str(stage.folder), [], fds=(reader,))
+    finally:
+        os.close(reader)
+
+
+def test_large_answers(stage: Stage) -> None:
+    assert stage.sandbox.call("builtins:list", list(range(300_000))) == list(range(300_000))
+
+
+def test_an_ordinary_user_gets_a_range_of_ids() -> None:
+    """The same helper, started by an ordinary user: its root is the user, other ids come from /etc/subuid."""
+    program = (
+        "import json, os, sys, tempfile\n"
+        "sys.path[:0] = json.loads(sys.argv[1])\n"
+        "from img.sandbox.client import Sandbox\n"
+        "s = Sandbox.start(paths=sys.path)\n"
+        "d = tempfile.mkdtemp(dir='/var/tmp')\n"
+        "s.call('img.oci.diff:remove_tree', d + '/none')\n"
+        "print(json.dumps([s.rung, s.call('os:getuid'), open('/proc/self/uid_map').read().split()]))\n"
+        "s.call('img.oci.diff:remove_tree', d)\n"
+        "s.close()\n"
+    )
+    paths = [path for path in sys.path if path]
+    argv = [
+        "setpriv",
+        "--reuid=imgtest",
+        "--regid=imgtest",
+        "--init-groups",
+        "/usr/bin/python3",
+        "-c",
+        program,
+        json.dumps(paths),
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd="/", check=False)
+    if "Permission denied" in done.stderr or "No module named 'img'" in done.stderr:
+        pytest.fail(f"the environment of the tests must be readable for everybody: {done.stderr}")
+    rung, uid, _ = json.loads(done.stdout)
+    assert (rung, uid) == ("userns", 0)
