@@ -37,7 +37,7 @@ class Session:
 
     def __init__(self, root: Path, settings: Mapping[str, str] | None = None, registry: Registry | None = None) -> None:
         self.root = Path(root)
-        self.registry = registry or Registry.discover(cache=self.root / "plugins.json")
+        self.registry = registry or Registry.discover(cache=self.root)
         self.engine = Engine(self.root, settings or {}, self.registry)
 
     def __enter__(self) -> Session:

@@ -17,7 +17,7 @@ state: dict[str, str] = {}
 def open_session(extra: Mapping[str, str] | None = None) -> Session:
     """A session as the environment and the global options want it."""
     root = Path(state["root"]) if state.get("root") else default_root(os.environ)
-    registry = Registry.discover(disabled(), root / "plugins.json")
+    registry = Registry.discover(disabled(), root)
     for name, reason in registry.broken.items():
         import sys
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from img.digest import sha256
 from img.errors import PluginError
 from img.plugin.offers import KINDS, Offer, Setting
 
@@ -53,15 +54,16 @@ class Registry:
     def discover(cls, disabled: frozenset[str] = frozenset(), cache: Path | None = None) -> Registry:
         """All installed plugins but those whose entry point or distribution is in `disabled`.
 
-        `cache` is the file that keeps the index; without it everything is looked up. Raises `PluginError` if two
-        packages offer the same thing, or an offer's kind is unknown.
+        `cache` is the folder that keeps indexes, one for each sys.path; without it everything is looked up. Raises
+        `PluginError` if two packages offer the same thing, or an offer's kind is unknown.
         """
         key = _key(disabled)
-        found = _read(cache, key) if cache else None
+        index = cache / f"plugins-{sha256(os.fsencode(':'.join(sys.path)))[7:15]}.json" if cache else None
+        found = _read(index, key) if index else None
         if found is None:
             found = _scan(disabled)
-            if cache:
-                _write(cache, key, found)
+            if index:
+                _write(index, key, found)
         return found
 
     def offers(self, kind: str | None = None) -> list[tuple[Offer, str]]:

@@ -109,14 +109,13 @@ def test_what_cannot_be_loaded_is_explained() -> None:
 
 
 def test_the_index_is_kept_and_found_again(tmp_path: Path) -> None:
-    cache = tmp_path / "plugins.json"
-    first = Registry.discover(cache=cache)
-    assert cache.exists()
-    second = Registry.discover(cache=cache)
+    first = Registry.discover(cache=tmp_path)
+    (cache,) = tmp_path.iterdir()
+    second = Registry.discover(cache=tmp_path)
     assert second.offers() == first.offers()
     assert second.settings == first.settings
     cache.write_text("{}")
-    assert Registry.discover(cache=cache).offers() == first.offers()
+    assert Registry.discover(cache=tmp_path).offers() == first.offers()
 
 
 def test_disabling() -> None:
