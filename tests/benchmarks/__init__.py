@@ -1,0 +1,1 @@
+"""Comparisons with peers; run with ``python -m tests.benchmarks``."""
