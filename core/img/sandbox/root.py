@@ -64,12 +64,16 @@ def enter(step: dict[str, Any]) -> None:
 
 
 def overlay(work: str, lower: list[str], upper: str) -> None:
-    """Mount the overlay at `work`/root. Folders are named by short links, as all options must fit into one page."""
+    """Mount the overlay at `work`/root. Folders are named by short links, as all options must fit into one page.
+
+    Two steps that changed the same are one tree, which overlayfs takes only once: the topmost stays, since it sets
+    again whatever a lower one set.
+    """
     names = f"{work}/names"
     os.mkdir(names)
     for folder in ("root", "overlay"):
         os.mkdir(f"{work}/{folder}")
-    layers = [*reversed(lower), f"{work}/stubs"]
+    layers = list(dict.fromkeys((*reversed(lower), f"{work}/stubs")))
     for number, path in enumerate(layers):
         os.symlink(path, f"{names}/{number}")
     os.symlink(upper, f"{names}/u")

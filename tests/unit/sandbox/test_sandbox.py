@@ -197,6 +197,15 @@ def test_many_layers(stage: Stage) -> None:
     assert (reply, out) == ({"status": 0}, "119")
 
 
+def test_one_tree_several_times(stage: Stage) -> None:
+    one, two = stage.folder / "one", stage.folder / "two"
+    for layer, text in ((one, "1"), (two, "2")):
+        layer.mkdir()
+        (layer / "f").write_text(text)
+    reply, out, _ = stage.sh("cat /f", lower=[str(stage.base), str(one), str(two), str(one), str(one)])
+    assert (reply, out) == ({"status": 0}, "1")
+
+
 def test_64_steps_at_once(stage: Stage) -> None:
     replies: list[Any] = []
     threads = [threading.Thread(target=lambda: replies.append(stage.sh("sleep 0.2")[0])) for _ in range(64)]
