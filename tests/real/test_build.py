@@ -240,6 +240,34 @@ def test_twelve_sleeping_stages_sleep_together(busybox: str, work: Path) -> None
     assert together < 3 * alone, (together, alone)
 
 
+def test_a_cached_build_costs_less_than_three_imports_of_typer(busybox: str, work: Path) -> None:
+    """Forty steps, all cached, against ``python -c "import typer"`` in turn on the same machine: CPU time of both."""
+    import resource
+
+    context = work / "c"
+    context.mkdir()
+    (context / "Dockerfile").write_text(f"FROM {busybox}\n" + "".join(f"RUN echo {n} > /f{n}\n" for n in range(40)))
+    python = builders.TOOL.parent / "python"
+
+    def spent(act: Callable[[], object]) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        act()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def build() -> None:
+        env = {"IMG_DISABLE_PLUGINS": "img-example-plugin"}
+        done = builders.img("build", "-q", "-t", "x", str(context), root=work / "s", env=env)
+        assert done.returncode == 0, done.stderr
+
+    build()
+    rounds = [
+        (spent(build), spent(lambda: subprocess.run([python, "-c", "import typer"], check=True))) for _ in range(5)
+    ]
+    ratios = sorted(ours / theirs for ours, theirs in rounds)
+    assert ratios[2] < 3, ratios
+
+
 def test_outputs(busybox: str, work: Path) -> None:
     context = work / "c"
     context.mkdir()

@@ -35,8 +35,6 @@ CREATE TABLE IF NOT EXISTS memory (
 CREATE TABLE IF NOT EXISTS stats (
     root TEXT NOT NULL, path TEXT NOT NULL, ino INTEGER, size INTEGER, mtime INTEGER, ctime INTEGER, digest TEXT,
     PRIMARY KEY (root, path)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS leases (
-    run TEXT NOT NULL, layer TEXT NOT NULL, PRIMARY KEY (run, layer)) WITHOUT ROWID;
 """
 
 Row = tuple[Any, ...]
