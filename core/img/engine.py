@@ -17,6 +17,7 @@ from img.store.store import Store
 if TYPE_CHECKING:
     from img.oci.spec import Descriptor
     from img.ports import Sandbox
+    from img.secrets import SecretSource
 
 SILENCE = 0.1
 """Seconds between two progress events of one transfer."""
@@ -29,6 +30,8 @@ class Engine:
         self.settings = dict(settings)
         self.registry = registry
         self.contexts: dict[str, Path] = {}
+        self.secrets: dict[str, SecretSource] = {}
+        self.agents: dict[str, tuple[str, ...]] = {}
         self.sink: Callable[[Event], None] = lambda event: None
         self._root = root
         self._lock = threading.RLock()
@@ -87,6 +90,14 @@ class Engine:
             if host not in self._credentials:
                 self._credentials[host] = self.registry.first("img_credentials", host=host, scope="")
             return self._credentials[host]
+
+    def secret(self, id: str) -> bytes | None:
+        """See `img.ports.Host`."""
+        return None
+
+    def ssh(self, id: str) -> str | None:
+        """See `img.ports.Host`."""
+        return None
 
     def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
         """A remote layer's bytes, from the source plugin that made it known."""

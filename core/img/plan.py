@@ -18,6 +18,7 @@ from img.engine import Engine
 from img.errors import FileError, ImgError
 from img.ir import wire
 from img.ir.definition import Definition
+from img.ir.nodes import Source
 from img.ports import BaseImage, FrontendRequest
 
 LIMIT = 4 << 20
@@ -37,18 +38,30 @@ class Answers:
         self.asked.append(["image", ref, platform, digest_of(known)])
         return found
 
-    def context_file(self, path: str) -> bytes | None:
-        data = read_inside(self._engine.context("context"), path)
-        self.asked.append(["file", path, "", "" if data is None else sha256(data)])
+    def context_file(self, path: str, context: str = "context") -> bytes | None:
+        data = read_inside(self._engine.context(context), path)
+        self.asked.append(["file", path, context, "" if data is None else sha256(data)])
         return data
+
+    def named(self, name: str, platform: str) -> BaseImage | Source | None:
+        self.asked.append(["named", name, platform, ""])
+        return None
+
+    def modified(self, context: str) -> int | None:
+        self.asked.append(["modified", context, "", ""])
+        return None
 
     def repeat(self, question: list[str]) -> bool:
         """Whether `question`, one of an earlier load's `asked`, has the same answer now."""
         kind, subject, detail, answer = question
         if kind == "image":
             self.image(subject, detail)
+        elif kind == "named":
+            self.named(subject, detail)
+        elif kind == "modified":
+            self.modified(subject)
         else:
-            self.context_file(subject)
+            self.context_file(subject, detail)
         return self.asked[-1][3] == answer
 
 
@@ -91,6 +104,9 @@ def _key(engine: Engine, frontend: str, request: FrontendRequest) -> str:
             "target": request.target,
             "platforms": [*request.platforms, "on", request.build_platform],
             "labels": dict(request.labels),
+            "contexts": dict(request.contexts),
+            "confinement": repr(request.confinement),
+            "allow": [*sorted(request.allow)],
             "options": dict(request.options),
         }
     )

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from img.events import Event
 from img.ir.definition import Definition, Target
 from img.ir.nodes import Exec, Node, Source
+from img.ir.values import Confinement
 
 if TYPE_CHECKING:
     from img.oci.spec import Descriptor
@@ -67,6 +68,15 @@ class Host(Protocol):
     def credentials(self, host: str) -> tuple[str, str] | None:
         """User name and password for a registry host, from the `img_credentials` hook."""
 
+    def secret(self, id: str) -> bytes | None:
+        """The bytes of the secret that the build was given under `id`; None if it was given none.
+
+        They may be handed to a step in memory, and go nowhere else. Raises `UsageError` if they can't be read.
+        """
+
+    def ssh(self, id: str) -> str | None:
+        """Path of the socket of the ssh agent that the build was given under `id`; None if it was given none."""
+
 
 # --- what a step yields -------------------------------------------------------------------------------------------
 
@@ -108,7 +118,14 @@ class FrontendRequest:
     """Empty: the machine's own."""
     build_platform: str = "linux/amd64"
     labels: Mapping[str, str] = field(default_factory=dict)
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    """Named contexts as given: name → folder, URL, ``docker-image://…`` or ``oci-layout://…``."""
+    confinement: Confinement = Confinement()
+    """What every step gets that does not say otherwise: hosts, limits, size of /dev/shm, network."""
+    allow: frozenset[str] = frozenset()
+    """Entitlements that were granted: ``security.insecure``, ``network.host``, ``device`` or ``device=NAME``."""
     options: Mapping[str, str] = field(default_factory=dict)
+    """What the engine knows of the file: ``path`` is its path in the context, empty if it lies elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +145,38 @@ class Resolver(Protocol):
     def image(self, ref: str, platform: str) -> BaseImage:
         """The image `ref` (as written in the file) for `platform`. Raises `RegistryError` and `UsageError`."""
 
-    def context_file(self, path: str) -> bytes | None:
-        """Bytes of a small file of the main context, None if it is not there. At most 4 MiB."""
+    def context_file(self, path: str, context: str = "context") -> bytes | None:
+        """Bytes of a small file of a context of files, None if it is not there. At most 4 MiB."""
+
+    def named(self, name: str, platform: str) -> BaseImage | Source | None:
+        """What the named context `name` stands for: an image, or a source of files; None if the build has none of that
+        name. Raises `UsageError` for a context that is not one, and what its source raises."""
+
+    def modified(self, context: str) -> int | None:
+        """Unix time at which the source of a context was last changed (a git commit's time); None if it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answer to a question about a build file: for people, as JSON, and as an exit code."""
+
+    text: str
+    document: Json
+    status: int = 0
 
 
 class Frontend(Protocol):
     """Turns a build file into a `Definition`. Pure but for the resolver: same request and answers, same result."""
 
+    calls: tuple[str, ...]
+    """Questions that `call` can answer, e.g. ``check``, ``outline``, ``targets``, ``describe``."""
+
     def load(self, request: FrontendRequest, resolver: Resolver) -> Definition:
         """Raises `FrontendError` with the place of each independent problem."""
+
+    def call(self, name: str, request: FrontendRequest, resolver: Resolver) -> Report:
+        """Answer one of `calls` about the file, without building it. Raises `FrontendError` for files that can't be
+        read so far, and `UsageError` for another name."""
 
 
 # --- source --------------------------------------------------------------------------------------------------------

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from img.errors import UsageError
+from img.ir.definition import Advice
+from img.ir.values import Confinement
 from img.ports import Snapshot
+from img.secrets import SecretSource
 
 DEFAULT_FILES = ("Dockerfile", "dockerfile", "Containerfile")
 
@@ -23,6 +26,13 @@ class Options:
     no_cache: bool = False
     pull: bool = False
     backend: str = ""
+    no_cache_filter: tuple[str, ...] = ()
+    """Groups of nodes (stages) that are made anew whatever the cache has."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Of the manifest; a key may begin with ``index:`` or ``manifest:`` and the like, as docker has it."""
+    secrets: Mapping[str, SecretSource] = field(default_factory=dict)
+    ssh: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Agents by id: the path of one agent's socket, or of one or more key files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,9 @@ class Request(Options):
     platforms: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     frontend: str = ""
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    confinement: Confinement = Confinement()
+    allow: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +57,7 @@ class BuildResult:
 
     images: tuple[tuple[str, str], ...]
     lines: tuple[str, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Advice, ...]
     snapshots: tuple[Snapshot, ...]
 
 

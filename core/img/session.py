@@ -63,7 +63,7 @@ class Session:
         """The graph of `request`, without building it. Raises `FrontendError`, `RegistryError`, `UsageError`."""
         context = context_folder(request)
         self.engine.contexts = {"context": context}
-        self._pull(request)
+        self._given(request)
         file = build_file(request)
         try:
             text = file.read_bytes()
@@ -81,6 +81,9 @@ class Session:
             platforms=request.platforms,
             build_platform=str(host_platform()),
             labels=request.labels,
+            contexts=request.contexts,
+            confinement=request.confinement,
+            allow=request.allow,
             options={"path": inside(file, context)},
         )
         return make_definition(self.engine, found or "dockerfile", asked)
@@ -98,15 +101,15 @@ class Session:
     ) -> BuildResult:
         """Build a graph that the caller made. `contexts` are the folders of its ``local`` sources, by name."""
         self.engine.contexts = dict(contexts or {})
-        self._pull(options)
+        self._given(options)
         return self._build(lambda: definition, options, observers)
 
     def _build(self, make: Callable[[], Definition], options: Options, observers: Sequence[Reporter]) -> BuildResult:
         with self._observed(observers):
             wanted = outputs.chosen(self.engine, options)
             definition = make()
-            for message in definition.warnings:
-                self.engine.emit(events.Warning(message, None, time.monotonic()))
+            for advice in definition.warnings:
+                self.engine.emit(events.Warning(advice.message, advice.place, time.monotonic()))
             snapshots = self._solve(definition, options)
             return outputs.export(self.engine, definition, snapshots, wanted)
 
@@ -126,7 +129,9 @@ class Session:
             feed.close()
             self.engine.sink = lambda event: None
 
-    def _pull(self, options: Options) -> None:
+    def _given(self, options: Options) -> None:
+        self.engine.secrets = dict(options.secrets)
+        self.engine.agents = dict(options.ssh)
         if options.pull:
             self.engine.settings["pull"] = "always"
 
@@ -135,7 +140,10 @@ class Session:
         nodes = topological(goals)
         steps = tuple((node.digest, node.notes.title) for node in nodes if node.notes.title)
         self.engine.emit(events.BuildStarted(steps, time.monotonic()))
-        cache = Cache(self.store, _Sources(self.engine), self._select, lambda node: options.no_cache)
+        fresh = frozenset(options.no_cache_filter)
+        cache = Cache(
+            self.store, _Sources(self.engine), self._select, lambda node: options.no_cache or node.notes.group in fresh
+        )
         cache.pin_all(goals)
         known = [snapshot for goal in goals if (snapshot := cache.goal(goal)) is not None]
         if len(known) == len(goals):

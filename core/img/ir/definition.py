@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from img.errors import Place
 from img.ir.nodes import Node
 
 Json = Any
 """A JSON value: what `json.loads` returns."""
+
+
+class Advice(NamedTuple):
+    """What people should be told about a build file that can be built all the same. Outside every identity."""
+
+    message: str
+    place: Place | None = None
+    rule: str = ""
+    """Name of the lint rule that says so, empty for other advice."""
+    url: str = ""
+    """Where the rule is explained."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,8 @@ class Target:
     layers: tuple[str, ...] = ()
     base_layers: int = 0
     """How many layers, counted from the bottom, are the base image's own and stay as they are."""
+    epoch: int | None = None
+    """Unix time that the image and its new history entries say they were created at; None: when it was."""
 
 
 @dataclass(frozen=True)
@@ -36,4 +50,4 @@ class Definition:
     """The targets of a build, one per platform, and what people should be told about them."""
 
     targets: tuple[Target, ...]
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[Advice, ...] = field(default=())

@@ -45,6 +45,8 @@ class Notes:
     """How progress displays name the step, e.g. ``[build 2/5] RUN make``."""
     place: Place | None = None
     """Where in the build file it comes from."""
+    group: str = ""
+    """The part of the build file it belongs to, e.g. a stage's name: what ``--no-cache-filter`` names."""
 
 
 @dataclass(frozen=True, slots=True)

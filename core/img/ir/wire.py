@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from img.errors import ImgError, Place
-from img.ir.definition import Definition, Target
+from img.ir.definition import Advice, Definition, Target
 from img.ir.nodes import VERSION, Copy, Diff, Exec, Link, Merge, Mkdir, Node, Remove, Scratch, Source, Write
 from img.ir.values import (
     Bind,
@@ -45,7 +45,7 @@ def dump(definition: Definition) -> str:
 
 def documents(definition: Definition) -> Iterator[Json]:
     """The stream, document by document."""
-    yield {"img": VERSION, "stream": "definition", "warnings": list(definition.warnings)}
+    yield {"img": VERSION, "stream": "definition", "warnings": [_advice(a) for a in definition.warnings]}
     for node in topological(target.root for target in definition.targets):
         document: Json = {"digest": node.digest, **node.document()}
         if isinstance(node, Exec) and node.proxies:
@@ -60,6 +60,7 @@ def documents(definition: Definition) -> Iterator[Json]:
             "layers": list(target.layers),
             "base_layers": target.base_layers,
             "config": target.config,
+            "epoch": target.epoch,
         }
 
 
@@ -67,13 +68,13 @@ def load(text: str) -> Definition:
     """Read a stream back. Raises `ImgError` naming the line that is not one, or whose digest is wrong."""
     nodes: dict[str, Node] = {}
     targets: list[Target] = []
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Advice, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         try:
             document = json.loads(line)
             if number == 1:
                 _check_header(document)
-                warnings = tuple(document.get("warnings", ()))
+                warnings = tuple(map(_read_advice, document.get("warnings", ())))
             elif "step" not in document:
                 targets.append(_target(document, nodes))
             else:
@@ -97,6 +98,7 @@ def _target(document: Json, nodes: Mapping[str, Node]) -> Target:
         document["target"],
         tuple(document["layers"]),
         document["base_layers"],
+        document.get("epoch"),
     )
 
 
@@ -113,14 +115,28 @@ def _notes(notes: Notes) -> Json:
     if notes.title:
         document["title"] = notes.title
     if notes.place is not None:
-        p = notes.place
-        document["place"] = [p.file, p.line, p.column, p.end_line, p.text]
+        document["place"] = _place(notes.place)
+    if notes.group:
+        document["group"] = notes.group
     return document
+
+
+def _place(place: Place) -> list[Any]:
+    return [place.file, place.line, place.column, place.end_line, place.text]
+
+
+def _advice(advice: Advice) -> list[Any]:
+    return [advice.message, _place(advice.place) if advice.place else None, advice.rule, advice.url]
+
+
+def _read_advice(fields: Sequence[Any]) -> Advice:
+    message, place, rule, url = fields
+    return Advice(message, Place(*place) if place else None, rule, url)
 
 
 def _read_notes(document: Json) -> Notes:
     place = document.get("place")
-    return Notes(document.get("title", ""), Place(*place) if place else None)
+    return Notes(document.get("title", ""), Place(*place) if place else None, document.get("group", ""))
 
 
 def _pairs(value: Sequence[Sequence[str]] | Mapping[str, str]) -> tuple[tuple[str, str], ...]:

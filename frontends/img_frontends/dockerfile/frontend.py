@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from img.errors import UsageError
+
 if TYPE_CHECKING:
     from img.ir.definition import Definition
-    from img.ports import FrontendRequest, Host, Resolver
+    from img.ports import FrontendRequest, Host, Report, Resolver
 
 
 class DockerfileFrontend:
     """Offered as the frontend ``dockerfile``. See `img.ports.Frontend`."""
+
+    calls: tuple[str, ...] = ()
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -20,3 +24,7 @@ class DockerfileFrontend:
         from img_frontends.dockerfile.lower import lower
 
         return lower(request, resolver)
+
+    def call(self, name: str, request: FrontendRequest, resolver: Resolver) -> Report:
+        """See `img.ports.Frontend`."""
+        raise UsageError(f"this frontend can't answer {name!r}")

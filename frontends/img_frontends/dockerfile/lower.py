@@ -7,7 +7,7 @@ from typing import Any
 
 from img.errors import FrontendError, ImgError, Place
 from img.files.patterns import read_ignore
-from img.ir.definition import Definition, Target
+from img.ir.definition import Advice, Definition, Target
 from img.ir.nodes import Node, Scratch, Source
 from img.ir.values import Notes, Pairs
 from img.oci.platform import Platform
@@ -39,7 +39,7 @@ def lower(request: FrontendRequest, resolver: Resolver) -> Definition:
         for platform in platforms
     ]
     unused = args.unused()
-    warnings = (f"[Warning] One or more build-args [{' '.join(unused)}] were not consumed",) if unused else ()
+    warnings = (Advice(f"one or more build-args [{' '.join(unused)}] were not consumed"),) if unused else ()
     return Definition(tuple(targets), warnings)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from img.errors import ImgError, Place
 from img.ir import wire
-from img.ir.definition import Definition, Target
+from img.ir.definition import Advice, Definition, Target
 from img.ir.draw import dot
 from img.ir.nodes import Copy, Diff, Exec, Link, Merge, Mkdir, Node, Remove, Scratch, Source, Write
 from img.ir.values import Bind, CacheDir, Confinement, Limit, Network, Notes, Secret, Sharing, Ssh, Tmpfs
@@ -16,10 +16,13 @@ from img.ir.walk import chain, topological
 BASE = Source("docker-image", "docker.io/library/debian:12@sha256:" + "0" * 64, (("platform", "linux/amd64"),))
 
 
+NOTES = Notes("RUN true", Place("Dockerfile", 3, 1, 3, "RUN true"), "tools")
+
+
 def everything() -> Definition:
     """A graph with every kind of node and mount."""
     context = Source("local", "context", (("ignore", "*.pyc\n!keep.pyc"),))
-    tools = Exec(BASE, ("/bin/sh", "-c", "true"), notes=Notes("RUN true", Place("Dockerfile", 3, 1, 3, "RUN true")))
+    tools = Exec(BASE, ("/bin/sh", "-c", "true"), notes=NOTES)
     mounts = (
         Bind(tools, "/tools", "/usr", True),
         CacheDir("pip", "/root/.cache", Sharing.LOCKED, node=BASE, path="/var"),
@@ -44,8 +47,11 @@ def everything() -> Definition:
     node = Link(node, "/l", "f", "u")
     node = Remove(node, "/x*", True, True)
     node = Merge((node, Diff(BASE, tools), Scratch()))
-    target = Target(node, {"architecture": "amd64", "os": "linux", "config": {}, "history": []}, "linux/amd64", (), 1)
-    return Definition((target,), ("careful",))
+    target = Target(
+        node, {"architecture": "amd64", "os": "linux", "config": {}, "history": []}, "linux/amd64", (), 1, 1700000000
+    )
+    advice = Advice("careful", Place("Dockerfile", 2, 1, 2, "RUN x"), "StageNameCasing", "https://example.com/rule")
+    return Definition((target,), (advice,))
 
 
 def test_the_stream_reads_back_to_the_same_graph() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from img.errors import FrontendError, NotFound
-from img.ir.definition import Target
+from img.ir.definition import Advice, Target
 from img.ir.nodes import Copy, Exec, Mkdir, Scratch, Source, Write
 from img.ir.values import Bind, CacheDir, Network, Sharing, Tmpfs
 from img.ir.walk import chain, topological
@@ -155,7 +155,7 @@ def test_proxies_reach_the_process_but_not_the_key() -> None:
 
 def test_unused_arguments_are_told() -> None:
     request = FrontendRequest("Dockerfile", b"FROM base\nRUN x", args={"NOPE": "1"})
-    assert lower(request, Resolver()).warnings == ("[Warning] One or more build-args [NOPE] were not consumed",)
+    assert lower(request, Resolver()).warnings == (Advice("one or more build-args [NOPE] were not consumed"),)
 
 
 def test_platform_arguments() -> None:
