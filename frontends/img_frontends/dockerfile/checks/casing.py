@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from img_frontends.dockerfile.checks.subject import Finding, Subject, written_keyword
 from img_frontends.dockerfile.tree import Instruction
 
+LOWER, UPPER = "lower case", "upper case"
+
 
 def stage_name(subject: Subject) -> Iterator[Finding]:
     """StageNameCasing."""
@@ -49,7 +51,7 @@ def instruction(subject: Subject) -> Iterator[Finding]:
     for i in _staged(subject):
         keyword, place = written_keyword(i.line)
         if keyword.upper() == i.keyword and keyword != (keyword.lower() if lower else keyword.upper()):
-            yield Finding(i.line, place, {"keyword": keyword, "case": "lowercase" if lower else "uppercase"})
+            yield Finding(i.line, place, {"keyword": keyword, "case": LOWER if lower else UPPER})
 
 
 def _staged(subject: Subject) -> Iterator[Instruction]:
