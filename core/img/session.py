@@ -15,10 +15,10 @@ from img.ir.definition import Definition
 from img.ir.nodes import Copy, Node
 from img.ir.walk import topological
 from img.observe import Feed
-from img.plan import make_definition
+from img.plan import Answers, make_definition
 from img.plugin.offers import Offer
 from img.plugin.registry import Registry
-from img.ports import Availability, Folder, FrontendRequest, Pin, Reporter, Result, Snapshot, Worker
+from img.ports import Availability, Folder, FrontendRequest, Pin, Report, Reporter, Result, Snapshot, Worker
 from img.request import BuildResult, Options, Request, build_file, context_folder, inside, shown
 from img.solver.lookup import Cache
 
@@ -64,6 +64,20 @@ class Session:
 
     def definition(self, request: Request) -> Definition:
         """The graph of `request`, without building it. Raises `FrontendError`, `RegistryError`, `UsageError`."""
+        frontend, asked = self._asked(request, {})
+        return make_definition(self.engine, frontend, asked)
+
+    def call(self, request: Request, name: str, options: Mapping[str, str] | None = None) -> Report:
+        """Ask the frontend a question about the build file (`img.ports.Frontend.call`); nothing is built.
+
+        `options` go to the frontend with what the engine tells it. Raises what `definition` raises.
+        """
+        frontend, asked = self._asked(request, options or {})
+        report: Report = self.engine.load("frontend", frontend).call(name, asked, Answers(self.engine))
+        return report
+
+    def _asked(self, request: Request, options: Mapping[str, str]) -> tuple[str, FrontendRequest]:
+        """The frontend for `request`, and what it is asked."""
         context = context_folder(request)
         self.engine.contexts = {"context": context}
         self._given(request)
@@ -86,9 +100,9 @@ class Session:
             contexts=request.contexts,
             confinement=request.confinement,
             allow=request.allow,
-            options={"path": inside(file, context)},
+            options={"path": inside(file, context), **options},
         )
-        return make_definition(self.engine, self._frontend(request, name, text), asked)
+        return self._frontend(request, name, text), asked
 
     def _frontend(self, request: Request, name: str, text: bytes) -> str:
         """Who reads the file: the one asked for by name, by a ``syntax`` of the request or of the file, or by its name."""
@@ -126,7 +140,8 @@ class Session:
             wanted = outputs.chosen(self.engine, options)
             definition = make()
             for advice in definition.warnings:
-                self.engine.emit(events.Warning(advice.message, advice.place, time.monotonic()))
+                told = events.Warning(advice.message, advice.place, time.monotonic(), advice.rule, advice.url)
+                self.engine.emit(told)
             snapshots = self._solve(definition, options)
             return outputs.export(self.engine, definition, snapshots, wanted)
 

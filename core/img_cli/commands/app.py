@@ -83,7 +83,9 @@ def build(
     backend: Annotated[str, _one("--backend", "-b", help="Who runs the steps (see img plugins).")] = "",
     build_arg: Annotated[Words, _one("--build-arg", help="NAME=VALUE for an ARG.")] = None,
     build_context: Annotated[Words, _one("--build-context", help="NAME=folder, URL, docker-image://… …")] = None,
+    call: Annotated[str, _one("--call", help="Ask instead of building: check, outline, targets, describe.")] = "",
     cgroup_parent: Annotated[str, _one("--cgroup-parent", help="The cgroup that steps run below.")] = "",
+    check: Annotated[bool, _one("--check", help="Check the build file instead of building.")] = False,
     file: Annotated[str, _one("--file", "-f", help="The build file (default: Dockerfile in CONTEXT).")] = "",
     frontend: Annotated[str, _one("--frontend", help="Who reads the build file (see img plugins).")] = "",
     iidfile: Annotated[str, _one("--iidfile", help="Write the image's id to this file.")] = "",
@@ -112,6 +114,20 @@ def build(
     from img_cli.commands.build import build as act
 
     return act({name: [] if value is None else value for name, value in given.items()})
+
+
+@app.command()
+def lint(
+    context: Annotated[str, typer.Argument(metavar="[CONTEXT]", help="The folder with the build file.")] = ".",
+    file: Annotated[str, _one("--file", "-f", help="The build file (default: Dockerfile in CONTEXT).")] = "",
+    fix: Annotated[bool, _one("--fix", help="Repair what can be repaired without a change to the image.")] = False,
+    diff: Annotated[bool, _one("--diff", help="Show what --fix would change, and change nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """Check a build file without building, and repair it."""
+    from img_cli.commands.lint import lint as act
+
+    return act(context, file, fix, diff, json)
 
 
 @app.command()
@@ -161,5 +177,5 @@ def _loading(registry: Any, name: str) -> Any:
     return registry.load("command", name)
 
 
-if any(argument not in ("build", "ls", "push", "plugins", "version") for argument in sys.argv[1:2]):
+if any(argument not in ("build", "lint", "ls", "push", "plugins", "version") for argument in sys.argv[1:2]):
     _offered()

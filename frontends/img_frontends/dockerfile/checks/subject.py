@@ -229,11 +229,11 @@ def rows_of(data: bytes) -> tuple[str, ...]:
 
 
 def comments_above(rows: Sequence[str], first: int) -> tuple[str, ...]:
-    """The comments directly above line `first` (from 1), in order, without ``#`` and the blanks around."""
+    """The comments directly above line `first` (from 1), in order, without ``#``. A comment without text is a gap."""
     found: list[str] = []
     at = first - 2
-    while at >= 0 and rows[at].lstrip().startswith("#"):
-        found.append(rows[at].lstrip()[1:].strip())
+    while at >= 0 and rows[at].lstrip().startswith("#") and (text := rows[at].lstrip()[1:].strip()):
+        found.append(text)
         at -= 1
     return tuple(reversed(found))
 
