@@ -85,8 +85,9 @@ class Subject:
             yield from stage.body
 
     def comments(self, line: Line) -> tuple[str, ...]:
-        """The comments directly above an instruction, in order, without ``#``."""
-        return comments_above(self.rows, line.first)
+        """The comments directly above an instruction, in order, without ``#``; directives are none."""
+        directives = len(self.script.directives) + self.rows[0].startswith("#!")
+        return comments_above(self.rows, line.first, directives)
 
     # --- arguments before the first FROM ---------------------------------------------------------------------------
 
@@ -228,11 +229,14 @@ def rows_of(data: bytes) -> tuple[str, ...]:
     return tuple(row.removesuffix("\r") for row in text.split("\n"))
 
 
-def comments_above(rows: Sequence[str], first: int) -> tuple[str, ...]:
-    """The comments directly above line `first` (from 1), in order, without ``#``. A comment without text is a gap."""
+def comments_above(rows: Sequence[str], first: int, skipped: int = 0) -> tuple[str, ...]:
+    """The comments directly above line `first` (from 1), in order, without ``#``. A comment without text is a gap.
+
+    The first `skipped` lines are not looked at.
+    """
     found: list[str] = []
     at = first - 2
-    while at >= 0 and rows[at].lstrip().startswith("#") and (text := rows[at].lstrip()[1:].strip()):
+    while at >= skipped and rows[at].lstrip().startswith("#") and (text := rows[at].lstrip()[1:].strip()):
         found.append(text)
         at -= 1
     return tuple(reversed(found))

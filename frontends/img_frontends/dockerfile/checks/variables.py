@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -18,6 +18,9 @@ EXPANDED = ("ADD", "ARG", "COPY", "ENV", "EXPOSE", "LABEL", "RUN", "STOPSIGNAL",
 FLAGS = {"ADD": ("chown", "chmod", "checksum"), "COPY": ("chown", "chmod"), "RUN": ("mount",)}
 NEVER_SET = ("SBOM_SCAN_CONTEXT", "SBOM_SCAN_STAGE")
 """Names that have a meaning as arguments and are never variables."""
+
+SEARCHED = 200
+"""As many names are searched for one that is near."""
 
 _VARIABLE = re.compile(r"\$(?:([^\W\d]\w*)|\{([^\W\d]\w*)(:?[-+])?)")
 
@@ -60,8 +63,8 @@ def undefined(subject: Subject, i: Instruction, scene: Scene) -> Iterator[Findin
         known = use.name in scene.env or use.name in scene.declared or use.name in NEVER_SET
         if not known and not use.guarded and use.name not in seen:
             seen.add(use.name)
-            near = get_close_matches(use.name, [*scene.env, *scene.declared], 1)
-            yield Finding(i.line, place, {"name": use.name, "near": f" (did you mean ${near[0]}?)" if near else ""})
+            near = _near(use.name, scene.env, scene.declared)
+            yield Finding(i.line, place, {"name": use.name, "near": f" (did you mean ${near}?)" if near else ""})
 
 
 def _used(i: Instruction, escape: str) -> Iterator[tuple[Use, Place]]:
@@ -95,9 +98,19 @@ def undeclared_in_from(subject: Subject) -> Iterator[Finding]:
         for word, offset in _from_words(stage):
             for use in uses(word, subject.script.escape):
                 if use.name not in subject.global_names and not use.guarded:
-                    near = get_close_matches(use.name, sorted(subject.global_names), 1)
-                    shown = f" (did you mean {near[0]}?)" if near else ""
+                    near = _near(use.name, subject.global_names)
+                    shown = f" (did you mean {near}?)" if near else ""
                     yield Finding(line, line.place(offset + use.offset), {"name": use.name, "near": shown})
+
+
+def _near(name: str, *groups: Collection[str]) -> str:
+    """The nearest name of `groups`, empty if none is near, or if there are so many that looking would take long."""
+    if sum(map(len, groups)) > SEARCHED:
+        return ""
+    # the measure of likeness is dear: a slip of the finger keeps the length, about, and an end
+    alike = {one for group in groups for one in group if abs(len(one) - len(name)) <= 2}
+    ends = sorted(one for one in alike if one[:1] == name[0] or one[-1:] == name[-1])
+    return next(iter(get_close_matches(name, ends, 1)), "")
 
 
 def _from_words(stage: Stage) -> Iterator[tuple[str, int]]:
