@@ -7,7 +7,7 @@ in `REPAIRS` is for people to decide. Repairs can uncover others (AS follows FRO
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from img.errors import FrontendError, Place
@@ -134,7 +134,7 @@ def _pair(subject: Subject, finding: Finding) -> Iterator[Edit]:
 
 def _reads(line: Line, text: str, name: str, value: str, escape: str) -> bool:
     """Whether `text` is one pair of this name, with this value whatever the variables in it are."""
-    changed = Line(line.keyword, text, (), line.file, line.first, line.last, line.source, line.starts)
+    changed = replace(line, text=text)
     names = [use.name for use in uses(value, escape)]
     scopes: tuple[Mapping[str, str], ...] = ({}, {use: f" {use} \"'" for use in names}, dict.fromkeys(names, ""))
     try:
