@@ -12,7 +12,7 @@ from img_frontends.dockerfile.checks.repair import repaired
 
 def fix(request: FrontendRequest, resolver: Resolver) -> Report:
     """The new bytes (base64) and what was repaired. Asks for no image. Raises `FrontendError`."""
-    result = repaired(request.text, lambda data: opened(replace(request, text=data), resolver, every=True))
+    result = repaired(request.text, lambda data: opened(replace(request, text=data, target=""), resolver, every=True))
     done = [
         {"ruleName": one.rule, "detail": one.message, "location": location(one.place) if one.place else {}}
         for one in result.done

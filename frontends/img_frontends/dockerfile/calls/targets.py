@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from img.ports import FrontendRequest, Report, Resolver
 from img_frontends.dockerfile.calls.opened import described, opened
 from img_frontends.dockerfile.calls.shape import columns, encoded, location, present
 
 
 def targets(request: FrontendRequest, resolver: Resolver) -> Report:
-    """Every stage in the order of the file. Raises `FrontendError`."""
-    subject = opened(request, resolver, every=True)
+    """Every stage in the order of the file, whatever the target. Raises `FrontendError`."""
+    subject = opened(replace(request, target=""), resolver, every=True)
     listed = []
     rows = [("TARGET", "DESCRIPTION")]
     for stage in subject.stages:
