@@ -6,12 +6,12 @@ import base64
 import json
 
 import pytest
+from tests.unit.dockerfile.checking import World, asked
 
 from img.errors import FrontendError, UsageError
 from img.ports import Report
 from img_frontends.dockerfile.calls.answer import CALLS
 from img_frontends.dockerfile.frontend import DockerfileFrontend
-from tests.unit.dockerfile.checking import World, asked
 
 FILE = """\
 # VERSION the release
@@ -74,7 +74,9 @@ def test_an_unknown_call() -> None:
 def test_check_of_a_clean_file() -> None:
     report = call("check", "FROM base\nRUN x\n")
     assert report == Report("Check complete, no warnings found.\n", report.document, 0)
-    sources = [{"fileName": "Dockerfile", "language": "Dockerfile", "data": base64.b64encode(b"FROM base\nRUN x\n").decode()}]
+    sources = [
+        {"fileName": "Dockerfile", "language": "Dockerfile", "data": base64.b64encode(b"FROM base\nRUN x\n").decode()}
+    ]
     assert report.document == {"warnings": [], "sources": sources}
 
 
@@ -240,9 +242,7 @@ def test_targets() -> None:
     assert listed[2] == {"name": "final", "base": "base", "platform": "$BUILDPLATFORM", "location": at(19)}
     assert listed[3] == {"default": True, "base": "build", "location": at(25)}
     assert report.document["sources"]
-    assert report.text == (
-        "TARGET       DESCRIPTION\nbuild        makes the program\nunused\nfinal\n(default)\n"
-    )
+    assert report.text == ("TARGET       DESCRIPTION\nbuild        makes the program\nunused\nfinal\n(default)\n")
     assert call("targets", "FROM base AS a").text == "TARGET         DESCRIPTION\na (default)\n"
 
 
