@@ -47,6 +47,9 @@ class Store:
         self.pins = Memory(database, "pin")
         self.plans = Memory(database, "plan")
         self.selections = Memory(database, "selection")
+        self.plain = Memory(database, "plain")
+        self.listings = Memory(database, "listing")
+        self.journals = Memory(database, "journal")
         self.stats = Stats(database)
 
     def scratch(self) -> Path:

@@ -84,6 +84,9 @@ def build(
     build_arg: Annotated[Words, _one("--build-arg", help="NAME=VALUE for an ARG.")] = None,
     build_context: Annotated[Words, _one("--build-context", help="NAME=folder, URL, docker-image://… …")] = None,
     cgroup_parent: Annotated[str, _one("--cgroup-parent", help="The cgroup that steps run below.")] = "",
+    expect_cached: Annotated[
+        Words, _one("--expect-cached", help="Fail, and say why, if a step like this runs.")
+    ] = None,
     file: Annotated[str, _one("--file", "-f", help="The build file (default: Dockerfile in CONTEXT).")] = "",
     frontend: Annotated[str, _one("--frontend", help="Who reads the build file (see img plugins).")] = "",
     iidfile: Annotated[str, _one("--iidfile", help="Write the image's id to this file.")] = "",
@@ -133,6 +136,17 @@ def push(
 
 
 @app.command()
+def explain(
+    pattern: Annotated[str, typer.Argument(metavar="[STEP]", help="Only steps with this in their title.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """Say why the steps of the last build had to run."""
+    from img_cli.commands.explain import explain as act
+
+    return act(pattern, json)
+
+
+@app.command()
 def plugins(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> int:
     """List what is installed, where it comes from, and whether it works here."""
     from img_cli.commands.plugins import plugins as act
@@ -161,5 +175,5 @@ def _loading(registry: Any, name: str) -> Any:
     return registry.load("command", name)
 
 
-if any(argument not in ("build", "ls", "push", "plugins", "version") for argument in sys.argv[1:2]):
+if any(argument not in ("build", "explain", "ls", "push", "plugins", "version") for argument in sys.argv[1:2]):
     _offered()
