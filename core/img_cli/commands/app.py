@@ -155,6 +155,14 @@ def plugins(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fal
 
 
 @app.command()
+def settings(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> int:
+    """List every setting, its value, and where that comes from."""
+    from img_cli.commands.settings import settings as act
+
+    return act(json)
+
+
+@app.command()
 def version() -> None:
     """Show the version."""
     from img._version import VERSION
@@ -175,5 +183,7 @@ def _loading(registry: Any, name: str) -> Any:
     return registry.load("command", name)
 
 
-if any(argument not in ("build", "explain", "ls", "push", "plugins", "version") for argument in sys.argv[1:2]):
+if any(
+    argument not in ("build", "explain", "ls", "push", "plugins", "settings", "version") for argument in sys.argv[1:2]
+):
     _offered()
