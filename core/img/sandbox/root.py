@@ -10,7 +10,7 @@ import os
 import stat
 from typing import Any
 
-from img.sandbox import libc
+from img.sandbox import libc, secrets
 
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 LINKS = (
@@ -40,12 +40,15 @@ SHM_SIZE = 64 << 20
 _SAFE = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
 
 
-def enter(step: dict[str, Any]) -> None:
-    """Make the root of `step` and move into it. Raises `OSError` naming the mount that failed."""
+def enter(step: dict[str, Any], memory: int | None = None) -> None:
+    """Make the root of `step` and move into it; `memory` holds its secrets. Raises `OSError` naming the mount that
+    failed."""
     work = step["work"]
+    if memory is not None:
+        secrets.lay_out(work, step["mounts"], memory)
     for item in step["mounts"]:
         if item["kind"] == "view":
-            _lay_over(item)
+            _lay_over(item, step["mounts"])
     _make_stubs(work, step["mounts"])
     overlay(work, step["lower"], step["upper"])
     os.chdir(f"{work}/root")
@@ -90,10 +93,15 @@ def overlay(work: str, lower: list[str], upper: str) -> None:
         os.chdir(here)
 
 
-def _lay_over(item: dict[str, Any]) -> None:
-    """Turn a ``view`` (a path in a stack of trees) into a bind: an overlay whose changes are thrown away."""
+def _lay_over(item: dict[str, Any], mounts: list[dict[str, Any]]) -> None:
+    """Turn a ``view`` (a path in a stack of trees) into a bind: an overlay whose changes are thrown away. It has a place
+    for every mount inside it, as it may be read-only."""
     work = item["work"]
     os.mkdir(f"{work}/stubs", 0o755)
+    above = item["target"].rstrip("/") + "/"
+    for other in mounts:
+        if other["target"].startswith(above):
+            _stub(f"{work}/stubs/{item['path']}/{other['target'].removeprefix(above)}", bool(other.get("file")))
     os.mkdir(f"{work}/upper", 0o755)
     overlay(work, item["lower"], f"{work}/upper")
     item["kind"] = "bind"
@@ -107,15 +115,18 @@ def _make_stubs(work: str, mounts: list[dict[str, Any]]) -> None:
     for name in ("proc", "sys", "dev", "etc"):
         os.mkdir(f"{stubs}/{name}", 0o755)
     for item in mounts:
-        place = stubs + os.path.normpath(item["target"])
-        try:
-            if item.get("file"):
-                os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
-                os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
-            else:
-                os.makedirs(place, 0o755, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            continue
+        _stub(stubs + os.path.normpath(item.get("stub") or item["target"]), bool(item.get("file")))
+
+
+def _stub(place: str, file: bool) -> None:
+    try:
+        if file:
+            os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
+            os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+        else:
+            os.makedirs(place, 0o755, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        return
 
 
 def _system(step: dict[str, Any]) -> None:
