@@ -10,7 +10,7 @@ import os
 import stat
 from typing import Any
 
-from img.sandbox import libc, secrets
+from img.sandbox import devices, libc, secrets
 
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 LINKS = (
@@ -50,7 +50,7 @@ def enter(step: dict[str, Any], memory: int | None = None) -> None:
         if item["kind"] == "view":
             _lay_over(item, step["mounts"])
     _make_stubs(work, step["mounts"])
-    overlay(work, step["lower"], step["upper"])
+    overlay(work, step["lower"], step["upper"], 0 if step.get("insecure") else libc.MS_NODEV)
     os.chdir(f"{work}/root")
     outside = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     libc.pivot_root(".", ".")
@@ -66,7 +66,7 @@ def enter(step: dict[str, Any], memory: int | None = None) -> None:
     os.chdir("/")
 
 
-def overlay(work: str, lower: list[str], upper: str) -> None:
+def overlay(work: str, lower: list[str], upper: str, flags: int = libc.MS_NODEV) -> None:
     """Mount the overlay at `work`/root. Folders are named by short links, as all options must fit into one page.
 
     Two steps that changed the same are one tree, which overlayfs takes only once: the topmost stays, since it sets
@@ -86,9 +86,9 @@ def overlay(work: str, lower: list[str], upper: str) -> None:
     stack = ":".join(str(number) for number in range(len(layers)))
     options = f"lowerdir={stack},upperdir=u,workdir=w,userxattr"
     try:
-        libc.mount("overlay", "../root", "overlay", libc.MS_NODEV, f"{options},volatile")
+        libc.mount("overlay", "../root", "overlay", flags, f"{options},volatile")
     except OSError:
-        libc.mount("overlay", "../root", "overlay", libc.MS_NODEV, options)
+        libc.mount("overlay", "../root", "overlay", flags, options)
     finally:
         os.chdir(here)
 
@@ -132,7 +132,7 @@ def _stub(place: str, file: bool) -> None:
 def _system(step: dict[str, Any]) -> None:
     _place("/proc")
     libc.mount("proc", "/proc", "proc", _SAFE)
-    _sys(step.get("network") == "none")
+    _sys(step.get("network") == "none", 0 if step.get("insecure") else libc.MS_RDONLY)
     _place("/dev")
     libc.mount("tmpfs", "/dev", "tmpfs", libc.MS_NOSUID | libc.MS_NOEXEC, "mode=755,size=64k")
     for name in DEVICES:
@@ -151,22 +151,26 @@ def _system(step: dict[str, Any]) -> None:
     libc.mount("mqueue", "/dev/mqueue", "mqueue", _SAFE)
 
 
-def _sys(own_network: bool) -> None:
-    """/sys, read-only. A user namespace may mount sysfs only with a network namespace of its own; else the host's."""
+def _sys(own_network: bool, readonly: int) -> None:
+    """/sys. A user namespace may mount sysfs only with a network namespace of its own; else the host's."""
     _place("/sys")
     try:
-        libc.mount("sysfs", "/sys", "sysfs", _SAFE | libc.MS_RDONLY)
+        libc.mount("sysfs", "/sys", "sysfs", _SAFE | readonly)
         return
     except OSError:
         if own_network:
             raise
     libc.mount("./sys", "/sys", "", libc.MS_BIND | libc.MS_REC)
-    libc.read_only("/sys")
+    if readonly:
+        libc.read_only("/sys")
 
 
 def _mount(item: dict[str, Any]) -> None:
-    """One mount of the step: ``bind`` (of a file or folder) or ``tmpfs``."""
+    """One mount of the step: ``bind`` (of a file or folder), ``tmpfs`` or ``device``."""
     target = item["target"]
+    if item["kind"] == "device":
+        devices.make(item)
+        return
     _place(target, bool(item.get("file")))
     if item["kind"] == "tmpfs":
         size = f",size={item['size']}" if item.get("size") else ""

@@ -14,7 +14,7 @@ import socket
 import struct
 from typing import Any
 
-from img.sandbox import libc, process, root
+from img.sandbox import cgroups, libc, process, root
 
 Reply = dict[str, Any]
 
@@ -78,6 +78,9 @@ def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket
     try:
         job.close()
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+        stage = "cgroup"
+        if step.get("cgroup"):
+            cgroups.enter(step["cgroup"])
         stage = "root"
         root.enter(step, memory)
         libc.prctl(libc.PR_SET_DUMPABLE, 0)
