@@ -7,7 +7,7 @@ import resource
 import signal
 from typing import Any
 
-from img.sandbox import libc, secrets
+from img.sandbox import libc, seccomp, secrets
 
 DEFAULT_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)
 """What Docker leaves to a container: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
@@ -31,6 +31,8 @@ def run(step: dict[str, Any], fds: list[int], failure: int) -> None:
         stage = "capabilities"
         if not step.get("insecure"):
             _bound(DEFAULT_CAPABILITIES)
+            stage = "seccomp filter"
+            seccomp.install()
         stage = "user"
         os.umask(0o022)
         os.setgroups(step["groups"])
