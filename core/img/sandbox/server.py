@@ -14,7 +14,7 @@ import socket
 import sys
 from typing import Any
 
-from img.sandbox import libc, step, wire
+from img.sandbox import libc, seccomp, step, wire
 
 
 def main(control_fd: int, paths: list[str]) -> None:
@@ -23,6 +23,7 @@ def main(control_fd: int, paths: list[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.path[:0] = [path for path in paths if path not in sys.path]
+    seccomp.program()
     control = socket.socket(fileno=control_fd)
     wire.send(control, _enter(control))
     _serve(control)

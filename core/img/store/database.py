@@ -32,6 +32,9 @@ CREATE TABLE IF NOT EXISTS memory (
 CREATE TABLE IF NOT EXISTS stats (
     root TEXT NOT NULL, path TEXT NOT NULL, ino INTEGER, size INTEGER, mtime INTEGER, ctime INTEGER, digest TEXT,
     PRIMARY KEY (root, path)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS caches (
+    name TEXT PRIMARY KEY, id TEXT NOT NULL, target TEXT NOT NULL, created REAL NOT NULL, used REAL NOT NULL,
+    count INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 Row = tuple[Any, ...]

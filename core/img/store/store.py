@@ -17,6 +17,7 @@ from pathlib import Path
 
 from img.errors import StoreError
 from img.store.blobs import Blobs, disk_error
+from img.store.caches import Caches
 from img.store.database import Database
 from img.store.images import Images
 from img.store.layers import Engine, Layers
@@ -44,6 +45,7 @@ class Store:
         self.layers = Layers(root, self.tmp, database, self.blobs, engine)
         self.images = Images(root, self.tmp, database)
         self.records = Records(database)
+        self.caches = Caches(database)
         self.pins = Memory(database, "pin")
         self.plans = Memory(database, "plan")
         self.selections = Memory(database, "selection")

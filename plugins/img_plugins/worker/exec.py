@@ -15,9 +15,10 @@ from typing import Any, Protocol
 from img.errors import BackendError, Cancelled, StepFailed
 from img.events import StepLog
 from img.ir.nodes import Exec
-from img.ir.values import Network, Security
+from img.ir.values import Network, Security, Ssh
 from img.ports import Host, Result, Snapshot
-from img_plugins.worker.mounts import resolve_mounts, system_files
+from img_plugins.worker.devices import resolve_devices
+from img_plugins.worker.mounts import Given, resolve_mounts, system_files
 
 TAIL = 30
 """Lines of output that a failed step shows again."""
@@ -31,8 +32,9 @@ class Process(Protocol):
     def kill(self) -> None: ...
 
 
-Start = Callable[[dict[str, Any], int, int], Process]
-"""What a backend adds: start the step (see `img.sandbox.client.Sandbox.run`) with these as stdout and stderr."""
+Start = Callable[[dict[str, Any], int, int, "int | None"], Process]
+"""What a backend adds: start the step (see `img.sandbox.client.Sandbox.run`) with these as stdout, stderr and the memory
+file of its secrets."""
 
 
 def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start) -> Snapshot:
@@ -45,23 +47,29 @@ def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start) ->
     call = host.sandbox.call
     try:
         with ExitStack() as held:
-            step = _step(host, node, inputs, trees, work, held)
-            _run(host, node, step, start)
-        made = call("img.oci.diff:digest_tree", step["upper"])
+            given = Given(host, node, work, held)
+            step = _step(given, inputs, trees)
+            _run(host, node, step, given.memory.descriptor, start)
+        made = call("img_plugins.worker.ground:finish", step["upper"], step["absent"])
         id = host.store.layers.add_tree(Path(step["upper"]), made["id"])
     finally:
         call("img.oci.diff:remove_tree", os.fspath(work))
     return Snapshot((*base.layers, id))
 
 
-def _step(
-    host: Host, node: Exec, inputs: Sequence[Result], trees: list[str], work: Path, held: ExitStack
-) -> dict[str, Any]:
-    uid, gid, groups, home, root = host.sandbox.call("img.files.jobs:user_of", trees, node.user)
+def _step(given: Given, inputs: Sequence[Result], trees: list[str]) -> dict[str, Any]:
+    host, node, work = given.host, given.node, given.work
     upper, inner = os.fspath(work / "upper"), os.fspath(work / "work")
-    host.sandbox.call("img_plugins.worker.exec:make_upper", upper, inner, *root)
-    environment = dict(node.proxies) | dict(node.env)
-    environment.setdefault("HOME", home)
+    devices = resolve_devices(host, node)
+    mounts = [*system_files(node, work), *resolve_mounts(given, inputs), *devices.mounts]
+    targets = [mount["target"] for mount in mounts]
+    ground = host.sandbox.call("img_plugins.worker.ground:prepare", trees, node.user, targets, upper, inner)
+    for mount, place in zip(mounts, ground["places"], strict=True):
+        mount["stub"] = place
+    environment = dict(node.proxies) | dict(node.env) | dict(devices.environment)
+    environment.setdefault("HOME", ground["home"])
+    for agent in [mount.target for mount in node.mounts if isinstance(mount, Ssh)][:1]:
+        environment.setdefault("SSH_AUTH_SOCK", agent)
     confinement = node.confinement
     network = confinement.network
     wanted = host.settings.get("network") or "host" if network is Network.DEFAULT else network.value
@@ -72,11 +80,14 @@ def _step(
         "argv": list(node.argv),
         "env": [[name, value] for name, value in environment.items()],
         "cwd": node.cwd,
-        "uid": uid,
-        "gid": gid,
-        "groups": groups,
-        "mounts": [*system_files(node, work), *resolve_mounts(host, node, inputs, work, held)],
+        "env_secrets": given.environment,
+        "uid": ground["uid"],
+        "gid": ground["gid"],
+        "groups": [*ground["groups"], *devices.groups],
+        "mounts": mounts,
+        "absent": ground["absent"],
         "network": wanted,
+        "cgroup": host.settings.get("cgroup_parent", ""),
         "hostname": confinement.hostname,
         "shm_size": confinement.shm_size,
         "limits": [[limit.name, limit.soft, limit.hard] for limit in confinement.limits],
@@ -84,19 +95,11 @@ def _step(
     }
 
 
-def make_upper(upper: str, work: str, mode: int, uid: int, gid: int) -> None:
-    """The job: the empty folder for a step's changes, with the attributes of the root below it."""
-    os.mkdir(work, 0o755)
-    os.mkdir(upper, 0o755)
-    os.chown(upper, uid, gid)
-    os.chmod(upper, mode)
-
-
-def _run(host: Host, node: Exec, step: dict[str, Any], start: Start) -> None:
+def _run(host: Host, node: Exec, step: dict[str, Any], memory: int | None, start: Start) -> None:
     if host.cancelled:
         raise Cancelled
     output = _Output(host, node.digest)
-    process = start(step, *output.ends)
+    process = start(step, *output.ends, memory)
     output.started()
     forget = host.on_cancel(process.kill)
     try:

@@ -45,8 +45,8 @@ class ChrootBackend(StepWorker):
         if sandbox.rung == "none":
             raise BackendError(f"RUN does not work here: {sandbox.reason}", hint=sandbox.remedy)
 
-        def run(step: dict[str, Any], stdout: int, stderr: int) -> Process:
-            process: Process = sandbox.run(step, stdout, stderr)
+        def run(step: dict[str, Any], stdout: int, stderr: int, memory: int | None) -> Process:
+            process: Process = sandbox.run(step, stdout, stderr, memory)
             return process
 
         return run
