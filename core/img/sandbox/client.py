@@ -39,7 +39,8 @@ class Job:
 
     def wait(self) -> dict[str, Any]:
         """What became of it: ``status`` (exit code, 128 + N after signal N), or ``failed`` (stage, errno, text, name)
-        if it never started. Raises `SandboxError` if the helper died."""
+        if it never started; ``made`` is what the step's ``after`` returned. Raises `SandboxError` if the helper died,
+        and what ``before`` and ``after`` raise."""
         received = wire.receive(self._socket)
         with self._lock:
             self._killed = True
@@ -47,6 +48,8 @@ class Job:
         if received is None:
             raise SandboxError("the sandbox process died")
         reply: dict[str, Any] = received[0]
+        if "error" in reply:
+            raise _raised(*reply["error"])
         return reply
 
 
@@ -110,6 +113,9 @@ class Sandbox:
         network              host or none
         cgroup               path below the cgroup filesystems, or empty
         hostname, shm_size, limits ([name, soft, hard]), insecure
+        before, after        ``"package.module:function"`` called with the step around it, in the same child, where trees
+                             can be worked on; `before` returns the step to run, `after` comes if it ended with 0
+        run                  likewise, called with (step, fds, job): what runs it; `img.sandbox.step.supervise` if empty
         """
         fds = (stdout, stderr) if memory is None else (stdout, stderr, memory)
         return Job(self._send({"step": step}, fds))

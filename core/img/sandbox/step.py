@@ -22,7 +22,7 @@ Reply = dict[str, Any]
 def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
     """Run `step` (see `client.Sandbox.run`) with ``fds`` as its stdout and stderr, and perhaps the memory file of its
     secrets; returns the reply to the engine."""
-    flags = libc.CLONE_NEWNS | libc.CLONE_NEWPID | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS
+    flags = libc.CLONE_NEWPID | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS
     if step.get("network") == "none":
         flags |= libc.CLONE_NEWNET
     reader, writer = os.pipe()
@@ -78,6 +78,7 @@ def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket
     try:
         job.close()
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+        libc.unshare(libc.CLONE_NEWNS)  # not the supervisor's: it has work on the trees when all this is gone
         stage = "cgroup"
         if step.get("cgroup"):
             cgroups.enter(step["cgroup"])

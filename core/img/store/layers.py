@@ -28,6 +28,7 @@ from img.oci.spec import Descriptor
 from img.store.blobs import CHUNK, Blobs, disk_error
 from img.store.database import Database
 from img.store.locks import locked
+from img.store.sweep import discard
 
 if TYPE_CHECKING:
     from img.ports import Sandbox, Snapshot
@@ -109,7 +110,7 @@ class Layers:
         self._insert(id)
         with self._locked(id):
             if self._tree(id).exists():
-                self._engine.sandbox.call("img.oci.diff:remove_tree", os.fspath(path))
+                discard(path, self._engine)
             else:
                 self._move(path, self._tree(id))
         return id

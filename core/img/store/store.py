@@ -24,6 +24,7 @@ from img.store.layers import Engine, Layers
 from img.store.locks import Lock, try_lock
 from img.store.memory import Memory, Stats
 from img.store.records import Records
+from img.store.sweep import discard
 
 FOLDERS = ("blobs/sha256", "layers", "cache-mounts", "locks", "tmp")
 
@@ -63,7 +64,7 @@ class Store:
     def close(self) -> None:
         """End the run. May be called twice."""
         if self._lease is not None:
-            self._sweep(self.tmp)
+            self.discard(self.tmp)
             self._lease.release()
             self._lease = None
             self._database.close()
@@ -75,7 +76,7 @@ class Store:
                 continue
             lock = try_lock(self._lock_path(path))
             if lock is not None:
-                self._sweep(path)
+                self.discard(path)
                 lock.release()
 
     def _lay_out(self) -> None:
@@ -103,18 +104,6 @@ class Store:
     def _lock_path(self, run: Path) -> Path:
         return self.root / "locks" / run.name
 
-    def _sweep(self, path: Path) -> None:
-        """Remove a run's folder. What the sandbox made there belongs to its users, so it has to help if asked."""
-        try:
-            _remove(path)
-        except OSError:
-            self._engine.sandbox.call("img.oci.diff:remove_tree", os.fspath(path))
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not any(path.iterdir()):
-        path.rmdir()
-        return
-    import shutil
-
-    shutil.rmtree(path)
+    def discard(self, path: Path) -> None:
+        """Remove a folder of this run, whoever owns what is in it."""
+        discard(path, self._engine)

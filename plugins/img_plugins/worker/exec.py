@@ -44,30 +44,22 @@ def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start) ->
         raise BackendError("a step can only run over a snapshot")
     trees = host.store.layers.trees(base)
     work = host.store.scratch()
-    call = host.sandbox.call
     try:
         with ExitStack() as held:
             given = Given(host, node, work, held)
             step = _step(given, inputs, trees)
-            _run(host, node, step, given.memory.descriptor, start)
-        made = call("img_plugins.worker.ground:finish", step["upper"], step["absent"])
+            made = _run(host, node, step, given.memory.descriptor, start)
         id = host.store.layers.add_tree(Path(step["upper"]), made["id"])
     finally:
-        call("img.oci.diff:remove_tree", os.fspath(work))
+        host.store.discard(work)
     return Snapshot((*base.layers, id))
 
 
 def _step(given: Given, inputs: Sequence[Result], trees: list[str]) -> dict[str, Any]:
     host, node, work = given.host, given.node, given.work
-    upper, inner = os.fspath(work / "upper"), os.fspath(work / "work")
     devices = resolve_devices(host, node)
     mounts = [*system_files(node, work), *resolve_mounts(given, inputs), *devices.mounts]
-    targets = [mount["target"] for mount in mounts]
-    ground = host.sandbox.call("img_plugins.worker.ground:prepare", trees, node.user, targets, upper, inner)
-    for mount, place in zip(mounts, ground["places"], strict=True):
-        mount["stub"] = place
     environment = dict(node.proxies) | dict(node.env) | dict(devices.environment)
-    environment.setdefault("HOME", ground["home"])
     for agent in [mount.target for mount in node.mounts if isinstance(mount, Ssh)][:1]:
         environment.setdefault("SSH_AUTH_SOCK", agent)
     confinement = node.confinement
@@ -75,17 +67,17 @@ def _step(given: Given, inputs: Sequence[Result], trees: list[str]) -> dict[str,
     wanted = host.settings.get("network") or "host" if network is Network.DEFAULT else network.value
     return {
         "lower": trees,
-        "upper": upper,
-        "work": inner,
+        "upper": os.fspath(work / "upper"),
+        "work": os.fspath(work / "work"),
+        "before": "img_plugins.worker.ground:prepare",
+        "after": "img_plugins.worker.ground:finish",
         "argv": list(node.argv),
         "env": [[name, value] for name, value in environment.items()],
         "cwd": node.cwd,
         "env_secrets": given.environment,
-        "uid": ground["uid"],
-        "gid": ground["gid"],
-        "groups": [*ground["groups"], *devices.groups],
+        "user": node.user,
+        "groups": list(devices.groups),
         "mounts": mounts,
-        "absent": ground["absent"],
         "network": wanted,
         "cgroup": host.settings.get("cgroup_parent", ""),
         "hostname": confinement.hostname,
@@ -95,7 +87,8 @@ def _step(given: Given, inputs: Sequence[Result], trees: list[str]) -> dict[str,
     }
 
 
-def _run(host: Host, node: Exec, step: dict[str, Any], memory: int | None, start: Start) -> None:
+def _run(host: Host, node: Exec, step: dict[str, Any], memory: int | None, start: Start) -> dict[str, Any]:
+    """Run the step's process; returns what `ground.finish` said."""
     if host.cancelled:
         raise Cancelled
     output = _Output(host, node.digest)
@@ -113,6 +106,8 @@ def _run(host: Host, node: Exec, step: dict[str, Any], memory: int | None, start
         raise _not_started(node, *reply["failed"])
     if reply["status"]:
         raise _failed(node, reply["status"], output.tail())
+    made: dict[str, Any] = reply["made"]
+    return made
 
 
 class _Output:
