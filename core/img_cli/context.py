@@ -40,8 +40,25 @@ def settings(registry: Registry, extra: Mapping[str, str]) -> dict[str, str]:
     """Every setting that a plugin declares, from its environment variable or default, and `extra` over them."""
     values = {s.name: os.environ.get(s.env, s.default) if s.env else s.default for s in registry.settings}
     values["auth_file"] = ":".join(_auth_files())
+    values.update(_registries())
     values.update({name: value for name, value in extra.items() if value})
     return values
+
+
+def _registries() -> dict[str, str]:
+    """What the plugins for registries want to know of the environment: configuration files and proxies."""
+    get = os.environ.get
+    home = get("HOME", "")
+    return {
+        "home": home,
+        "config_home": get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else ""),
+        "docker_config": get("DOCKER_CONFIG") or (f"{home}/.docker" if home else ""),
+        "registries": get("IMG_REGISTRIES", ""),
+        "registries_conf": get("CONTAINERS_REGISTRIES_CONF", ""),
+        "https_proxy": get("https_proxy") or get("HTTPS_PROXY") or "",
+        "http_proxy": get("http_proxy") or get("HTTP_PROXY") or "",
+        "no_proxy": get("no_proxy") or get("NO_PROXY") or "",
+    }
 
 
 def _auth_files() -> list[str]:
