@@ -53,6 +53,7 @@ def _registries() -> dict[str, str]:
         "home": home,
         "config_home": get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else ""),
         "docker_config": get("DOCKER_CONFIG") or (f"{home}/.docker" if home else ""),
+        "registry_auth_file": get("REGISTRY_AUTH_FILE", ""),
         "registries": get("IMG_REGISTRIES", ""),
         "registries_conf": get("CONTAINERS_REGISTRIES_CONF", ""),
         "https_proxy": get("https_proxy") or get("HTTPS_PROXY") or "",

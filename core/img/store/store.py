@@ -47,6 +47,7 @@ class Store:
         self.pins = Memory(database, "pin")
         self.plans = Memory(database, "plan")
         self.selections = Memory(database, "selection")
+        self.places = Memory(database, "place")
         self.stats = Stats(database)
 
     def scratch(self) -> Path:

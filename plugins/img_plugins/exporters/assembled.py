@@ -28,9 +28,10 @@ def names_of(attrs: Mapping[str, str]) -> list[Reference]:
     return [Reference.parse(name) for name in attrs.get("name", "").split(",") if name]
 
 
-def store_image(host: Host, export: Export) -> Image:
-    """Make every blob of one finished target and put its documents into the store."""
-    blobs = _blobs(host, export)
+def store_image(host: Host, export: Export, remote: bool = False) -> Image:
+    """Make every blob of one finished target and put its documents into the store. With `remote`, layers that are only
+    where they came from stay there."""
+    blobs = _blobs(host, export, remote)
     image = assemble(
         export.target.config, [blob.descriptor for blob in blobs], [blob.diff_id for blob in blobs], export.created
     )
@@ -39,20 +40,24 @@ def store_image(host: Host, export: Export) -> Image:
     return image
 
 
-def _blobs(host: Host, export: Export) -> list[LayerBlob]:
+def _blobs(host: Host, export: Export, remote: bool) -> list[LayerBlob]:
     """The blob of each layer. Those that have to be made are made side by side."""
     layers = host.store.layers
+
+    def blob(group: tuple[str, ...]) -> LayerBlob:
+        return (remote and layers.promised(group)) or layers.blob(group)
+
     if all(map(layers.has_blob, export.groups)):
-        return [layers.blob(group) for group in export.groups]
+        return [blob(group) for group in export.groups]
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(THREADS, "layer") as pool:
-        return list(pool.map(layers.blob, export.groups))
+        return list(pool.map(blob, export.groups))
 
 
-def store_all(host: Host, exports: Sequence[Export]) -> tuple[Descriptor, list[Image]]:
+def store_all(host: Host, exports: Sequence[Export], remote: bool = False) -> tuple[Descriptor, list[Image]]:
     """The images of all targets, and what stands for them: the one manifest, or an index of several."""
-    images = [store_image(host, export) for export in exports]
+    images = [store_image(host, export, remote) for export in exports]
     if len(images) == 1:
         descriptor = images[0].descriptor
         return Descriptor(descriptor.media_type, descriptor.digest, descriptor.size), images
