@@ -40,7 +40,7 @@ class Engine:
         self._sandbox: Any = None
         self._starting = threading.Lock()
         self._plugins: dict[tuple[str, str], Any] = {}
-        self._credentials: dict[str, tuple[str, str] | None] = {}
+        self._credentials: dict[tuple[str, str], tuple[str, str] | None] = {}
         self._callbacks: dict[object, Callable[[], None]] = {}
         self._cancelled = threading.Event()
         self._told: dict[str, float] = {}
@@ -102,12 +102,12 @@ class Engine:
             raise UsageError(f"there is no context named {name!r}")
         return self.contexts[name]
 
-    def credentials(self, host: str) -> tuple[str, str] | None:
-        """User name and password for `host`; plugins are asked once."""
+    def credentials(self, host: str, scope: str = "") -> tuple[str, str] | None:
+        """User name and password for the repository `scope` of `host`; plugins are asked once."""
         with self._lock:
-            if host not in self._credentials:
-                self._credentials[host] = self.registry.first("img_credentials", host=host, scope="")
-            return self._credentials[host]
+            if (host, scope) not in self._credentials:
+                self._credentials[host, scope] = self.registry.first("img_credentials", host=host, scope=scope)
+            return self._credentials[host, scope]
 
     def secret(self, id: str) -> bytes | None:
         """See `img.ports.Host`. A command runs once a build."""

@@ -26,6 +26,8 @@ from img.solver.lookup import Cache
 
 if TYPE_CHECKING:
     from img.ir.nodes import Source
+    from img.oci.spec import Descriptor
+    from img.ports import Registries
     from img.store.store import Store
 
 __all__ = ["BuildResult", "Options", "Request", "Session"]
@@ -248,6 +250,19 @@ class Session:
         raise BackendError("no backend works here", hint="; ".join(reasons) or "no backend is installed")
 
     # --- the rest of the commands --------------------------------------------------------------------------
+
+    @property
+    def registries(self) -> Registries:
+        """Registries: pull, log in and out, check."""
+        found: Registries = self.engine.load("registry", "distribution")
+        return found
+
+    def pull(
+        self, name: str, platforms: Sequence[str] = (), every: bool = False, observers: Sequence[Reporter] = ()
+    ) -> Descriptor:
+        """Pull an image into the store; returns what its name stands for. See `img.ports.Registries.pull`."""
+        with self._observed(observers):
+            return self.registries.pull(name, platforms, every)
 
     def push(self, name: str, observers: Sequence[Reporter] = ()) -> str:
         """Push the stored image `name` to the registry it names; returns its digest."""

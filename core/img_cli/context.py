@@ -45,8 +45,26 @@ def settings(registry: Registry, extra: Mapping[str, str]) -> dict[str, str]:
     """Every setting that a plugin declares, from wherever it has its value, and `extra` over them."""
     found = {value.setting.name: value.value for value in values(registry.settings, os.environ)}
     found["auth_file"] = ":".join(_auth_files())
+    found.update(_registries())
     found.update({name: value for name, value in extra.items() if value})
     return found
+
+
+def _registries() -> dict[str, str]:
+    """What the plugins for registries want to know of the environment: configuration files and proxies."""
+    get = os.environ.get
+    home = get("HOME", "")
+    return {
+        "home": home,
+        "config_home": get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else ""),
+        "docker_config": get("DOCKER_CONFIG") or (f"{home}/.docker" if home else ""),
+        "registry_auth_file": get("REGISTRY_AUTH_FILE", ""),
+        "registries": get("IMG_REGISTRIES", ""),
+        "registries_conf": get("CONTAINERS_REGISTRIES_CONF", ""),
+        "https_proxy": get("https_proxy") or get("HTTPS_PROXY") or "",
+        "http_proxy": get("http_proxy") or get("HTTP_PROXY") or "",
+        "no_proxy": get("no_proxy") or get("NO_PROXY") or "",
+    }
 
 
 def _auth_files() -> list[str]:

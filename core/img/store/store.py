@@ -53,6 +53,7 @@ class Store:
         self.plain = Memory(database, "plain")
         self.listings = Memory(database, "listing")
         self.journals = Memory(database, "journal")
+        self.places = Memory(database, "place")
         self.stats = Stats(database)
 
     def scratch(self) -> Path:
