@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,10 +21,13 @@ from img.plugin.offers import Offer
 from img.plugin.registry import Registry
 from img.ports import Availability, Folder, FrontendRequest, Pin, Report, Reporter, Result, Snapshot, Worker
 from img.request import BuildResult, Options, Request, build_file, context_folder, inside, shown
+from img.solver.explain import Journal
 from img.solver.lookup import Cache
 
 if TYPE_CHECKING:
     from img.ir.nodes import Source
+    from img.oci.spec import Descriptor
+    from img.ports import Registries
     from img.store.store import Store
 
 __all__ = ["BuildResult", "Options", "Request", "Session"]
@@ -42,6 +46,7 @@ class Session:
         self.root = Path(root)
         self.registry = registry or Registry.discover(cache=self.root)
         self.engine = Engine(self.root, settings or {}, self.registry)
+        self._name = ""
 
     def __enter__(self) -> Session:
         return self
@@ -87,6 +92,7 @@ class Session:
         except OSError as error:
             raise UsageError(f"can't read the build file {file}: {error.strerror}") from error
         name = shown(file)
+        self._name = "\n".join([os.path.realpath(file), request.target, *request.platforms])
         from img.oci.platform import host_platform
 
         asked = FrontendRequest(
@@ -133,6 +139,7 @@ class Session:
         """Build a graph that the caller made. `contexts` are the folders of its ``local`` sources, by name."""
         self.engine.contexts = dict(contexts or {})
         self._given(options)
+        self._name = "a definition"
         return self._build(lambda: definition, options, observers)
 
     def _build(self, make: Callable[[], Definition], options: Options, observers: Sequence[Reporter]) -> BuildResult:
@@ -177,10 +184,12 @@ class Session:
             self.store, _Sources(self.engine), self._select, lambda node: options.no_cache or node.notes.group in fresh
         )
         cache.pin_all(goals)
+        journal = self._journal(cache, nodes)
         known = [snapshot for goal in goals if (snapshot := cache.goal(goal)) is not None]
         if len(known) == len(goals):
             self._all_cached(nodes)
             self.store.records.touch([cache.pinned(goal).digest for goal in goals])
+            journal.close()
             return known
         self.engine.warm()
         from img.solver.run import STEPS, Solver
@@ -189,10 +198,29 @@ class Session:
         self.store.sweep()
         self.engine.busy = True
         try:
-            return Solver(cache, self._worker_of(options.backend), self.engine, limit).solve(goals)
+            solver = Solver(cache, self._worker_of(options.backend), self.engine, limit, journal=journal)
+            snapshots = solver.solve(goals)
         finally:
             self.engine.busy = False
-            self.store.records.remember(f"{time.time():.6f}", cache.lookups)
+            journal.close()
+        self._expected(journal, options)
+        return snapshots
+
+    def _journal(self, cache: Cache, nodes: Sequence[Node]) -> Journal:
+        from functools import partial
+
+        from img.solver.contents import keep_listing
+
+        return Journal(self.store, self._name, nodes, cache.pinned, partial(keep_listing, self.engine))
+
+    def _expected(self, journal: Journal, options: Options) -> None:
+        """Raises `ImgError` if a step ran that ``--expect-cached`` wants to be cached."""
+        from fnmatch import fnmatchcase
+
+        ran = [r for r in journal.ran if any(fnmatchcase(r.title, f"*{p}*") for p in options.expect_cached)]
+        if ran:
+            lines = "; ".join(f"{one.title}: {one.why}" for one in ran)
+            raise ImgError(f"{len(ran)} steps ran that were expected to be cached: {lines}", hint="see img explain")
 
     def _all_cached(self, nodes: Sequence[Node]) -> None:
         now = time.monotonic()
@@ -237,6 +265,19 @@ class Session:
         raise BackendError("no backend works here", hint="; ".join(reasons) or "no backend is installed")
 
     # --- the rest of the commands --------------------------------------------------------------------------
+
+    @property
+    def registries(self) -> Registries:
+        """Registries: pull, log in and out, check."""
+        found: Registries = self.engine.load("registry", "distribution")
+        return found
+
+    def pull(
+        self, name: str, platforms: Sequence[str] = (), every: bool = False, observers: Sequence[Reporter] = ()
+    ) -> Descriptor:
+        """Pull an image into the store; returns what its name stands for. See `img.ports.Registries.pull`."""
+        with self._observed(observers):
+            return self.registries.pull(name, platforms, every)
 
     def push(self, name: str, observers: Sequence[Reporter] = ()) -> str:
         """Push the stored image `name` to the registry it names; returns its digest."""

@@ -23,6 +23,7 @@ BUILD: dict[str, tuple[str, str]] = {
     "--call": ("call", ONE),
     "--cgroup-parent": ("cgroup_parent", ONE),
     "--check": ("check", SWITCH),
+    "--expect-cached": ("expect_cached", MANY),
     "--file": ("file", ONE),
     "-f": ("file", ONE),
     "--frontend": ("frontend", ONE),

@@ -50,7 +50,7 @@ def instruction(subject: Subject) -> Iterator[Finding]:
     lower = majority_is_lower(subject)
     for i in _staged(subject):
         keyword, place = written_keyword(i.line)
-        if keyword.upper() == i.keyword and keyword != (keyword.lower() if lower else keyword.upper()):
+        if keyword != (keyword.lower() if lower else keyword.upper()):
             yield Finding(i.line, place, {"keyword": keyword, "case": LOWER if lower else UPPER})
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from img.errors import Place
 from img_frontends.dockerfile.checks.subject import Finding, Scene, Subject
 from img_frontends.dockerfile.reader import Line
+from img_frontends.dockerfile.space import BLANKS
 from img_frontends.dockerfile.stages import Stage
 from img_frontends.dockerfile.tree import Instruction, Word
 
@@ -55,7 +56,7 @@ def empty_rows(line: Line) -> list[int]:
     if last == line.first:
         return []
     rows = line.source.split("\n")[: last - line.first]
-    return [line.first + n for n, row in enumerate(rows) if n and not row.strip()]
+    return [line.first + n for n, row in enumerate(rows) if n and not row.strip(BLANKS)]
 
 
 def maintainer(subject: Subject, i: Instruction) -> Iterator[Finding]:
@@ -65,14 +66,8 @@ def maintainer(subject: Subject, i: Instruction) -> Iterator[Finding]:
 
 def legacy_pair(subject: Subject, i: Instruction) -> Iterator[Finding]:
     """LegacyKeyValueFormat."""
-    if is_legacy(i):
+    if i.legacy:
         yield Finding(i.line, i.line.whole, {"keyword": i.keyword})
-
-
-def is_legacy(i: Instruction) -> bool:
-    """Whether ENV or LABEL has one pair in the old form, without "="."""
-    name = i.pairs[0][0] if len(i.pairs) == 1 else ""
-    return bool(name) and not i.line.text[i.words[0].offset + len(name) :].startswith("=")
 
 
 def repeated(subject: Subject) -> Iterator[Finding]:

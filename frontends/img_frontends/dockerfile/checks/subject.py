@@ -253,7 +253,5 @@ def _origins(i: Instruction) -> Iterator[str]:
 
 def written_keyword(line: Line) -> tuple[str, Place]:
     """The keyword as it stands in the file, and its place."""
-    row = line.source.split("\n", 1)[0]
-    lead = len(row) - len(row.lstrip())
-    word = row[lead : lead + len(line.keyword)]
-    return word, Place(line.file, line.first, lead + 1, line.first, row)
+    row = line.source.partition("\n")[0]
+    return line.word, Place(line.file, line.first, max(row.find(line.word), 0) + 1, line.first, row)

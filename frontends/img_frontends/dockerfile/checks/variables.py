@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from img.errors import Place, UsageError
 from img.oci.reference import Reference
-from img_frontends.dockerfile.checks.forms import is_legacy
 from img_frontends.dockerfile.checks.subject import Finding, Scene, Subject
 from img_frontends.dockerfile.stages import Stage
 from img_frontends.dockerfile.tree import Instruction
@@ -22,7 +21,7 @@ NEVER_SET = ("SBOM_SCAN_CONTEXT", "SBOM_SCAN_STAGE")
 SEARCHED = 200
 """As many names are searched for one that is near."""
 
-_VARIABLE = re.compile(r"\$(?:([^\W\d]\w*)|\{([^\W\d]\w*)(:?[-+])?)")
+_VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(:?[-+])?)")
 
 
 class Use(NamedTuple):
@@ -82,12 +81,10 @@ def _used(i: Instruction, escape: str) -> Iterator[tuple[Use, Place]]:
     for word in i.words:
         if word.text in heads:
             continue
-        # the old form of ENV was given a "=" in place of the blanks behind its name
-        shift = len(i.line.text) - word.offset - len(word.text) if i.pairs and is_legacy(i) else 0
         for use in uses(word.text, escape):
-            yield use, i.line.place(word.offset + use.offset + shift)
+            yield use, i.line.place(word.offset + use.offset)
     for heredoc in i.heredocs:
-        for use in uses(heredoc.body, escape, raw=True) if heredoc.expand else ():
+        for use in uses(heredoc.body, "\\", raw=True) if heredoc.expand else ():
             yield use, i.line.whole
 
 
