@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from img.ir.nodes import Source
     from img.oci.spec import Descriptor
     from img.ports import Registries
+    from img.store.prune import Pruned
     from img.store.store import Store
+    from img.store.usage import Usage
 
 __all__ = ["BuildResult", "Options", "Request", "Session"]
 
@@ -108,6 +110,7 @@ class Session:
             allow=request.allow,
             options={"path": inside(file, context), **options},
         )
+        self.engine.settings["allow"] = " ".join(sorted(request.allow))
         return self._frontend(request, name, text), asked
 
     def _frontend(self, request: Request, name: str, text: bytes) -> str:
@@ -156,6 +159,7 @@ class Session:
     def _observed(self, observers: Sequence[Reporter]) -> Iterator[None]:
         """Events go to `observers` for the time of one command."""
         started, ok = time.monotonic(), False
+        share = self.store.using()
         feed = Feed(observers)
         self.engine.reset()
         self.engine.sink = feed.emit
@@ -163,6 +167,7 @@ class Session:
             yield
             ok = True
         finally:
+            share.release()
             now = time.monotonic()
             feed.emit(events.BuildDone(ok, now - started, now))
             feed.close()
@@ -290,6 +295,22 @@ class Session:
         with self._observed(observers):
             digest: str = self.engine.load("exporter", "registry").push(reference, descriptor)
             return digest
+
+    def usage(self, filters: Sequence[str] = ()) -> list[Usage]:
+        """What takes room in the store, largest first. Raises `UsageError` for a filter that is none."""
+        from img.store.filters import parse_filters
+        from img.store.usage import usage
+
+        wanted = parse_filters(filters)
+        self.store.sweep()
+        return [one for one in usage(self.store, self.engine.sandbox) if wanted(one)]
+
+    def prune(self, filters: Sequence[str] = (), everything: bool = False) -> Pruned:
+        """Give back what no image needs; see `img.store.prune`. Raises `UsageError` for a filter that is none."""
+        from img.store.filters import parse_filters
+        from img.store.prune import prune
+
+        return prune(self.store, self.engine.sandbox, parse_filters(filters), everything)
 
     def plugins(self) -> list[tuple[Offer, str, str, Availability | None]]:
         """Every offer with its distribution and version; backends also say whether they work here."""

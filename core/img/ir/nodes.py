@@ -111,9 +111,9 @@ class Exec(Node):
 
     def fields(self) -> Document:
         c = self.confinement
-        devices = {"devices": [[device.name, device.required] for device in self.devices]} if self.devices else {}
+        devices: list[Encodable] = [[device.name, device.required] for device in self.devices]
         return {
-            **devices,
+            **({"devices": devices} if devices else {}),
             "command": list(self.argv),
             "env": [[name, value] for name, value in self.env],
             "cwd": self.cwd,
