@@ -1,0 +1,227 @@
+"""Downloads over HTTP: one request with redirects and retries, as a stream, and every failure as one clear error."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+
+from img._version import VERSION
+from img.errors import Cancelled, SourceError
+from img.events import Progress
+from img.ports import Host
+from img_plugins.registry.transport import CONNECT, READ, origin
+
+TRIES = 4
+REDIRECTS = 10
+CHUNK = 1 << 20
+SILENCE = 0.1
+"""Seconds between two progress events."""
+
+
+class Answer(NamedTuple):
+    """What a server said before the body. `status` is 200, or 304 for a conditional request."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: Iterator[bytes]
+
+
+class Again(Exception):
+    """The transfer broke in a way that another try may mend."""
+
+
+def shown(url: str) -> str:
+    """A URL without user name and password, for messages."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+class Downloads:
+    """Requests on behalf of one session. Proxies come from the settings ``http_proxy``, ``https_proxy``, ``no_proxy``."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._pools: dict[str, Any] = {}
+
+    def get(self, url: str, headers: Mapping[str, str], take: Callable[[Answer], Any], downgrade: bool = False) -> Any:
+        """GET `url` and hand the answer to `take`, once more from the start if the transfer breaks; returns its result.
+
+        `downgrade` allows a redirect from https to http (for bytes that a checksum vouches for). Raises `SourceError`,
+        `Cancelled`, and what `take` raises.
+        """
+        problem = ""
+        for attempt in range(TRIES):
+            if attempt:
+                self._wait(0.2 * 3 ** (attempt - 1))
+            try:
+                return self._once(url, headers, take, downgrade)
+            except Again as error:
+                problem = str(error)
+        raise SourceError(f"can't download {shown(url)}: {problem}", hint="check the address, and try again later")
+
+    def _once(self, url: str, headers: Mapping[str, str], take: Callable[[Answer], Any], downgrade: bool) -> Any:
+        response = self._follow(url, headers, downgrade)
+        stop = self._host.on_cancel(lambda: _shut(response))
+        try:
+            if response.status in (200, 304):
+                return take(Answer(response.status, response.headers, self._body(response, url)))
+            raise self._refused(response, url)
+        finally:
+            stop()
+            response.close()
+            response.release_conn()
+
+    def _follow(self, url: str, headers: Mapping[str, str], downgrade: bool) -> Any:
+        here = url
+        for _ in range(REDIRECTS + 1):
+            response = self._send(here, {**headers, **(_basic(url) if origin(here) == origin(url) else {})}, url)
+            if response.status not in (301, 302, 303, 307, 308):
+                return response
+            target = urljoin(here, response.headers.get("Location", ""))
+            response.drain_conn()
+            response.release_conn()
+            if target == here or urlsplit(target).scheme not in ("http", "https"):
+                raise SourceError(f"{shown(url)} redirects to nowhere ({shown(target)})")
+            if here.startswith("https:") and target.startswith("http:") and not downgrade:
+                raise SourceError(
+                    f"{shown(url)} redirects to plain HTTP, which anybody on the way can change ({shown(target)})",
+                    hint="name the file's checksum to allow it",
+                )
+            here = target
+        raise SourceError(f"{shown(url)} redirects more than {REDIRECTS} times")
+
+    def _send(self, here: str, headers: Mapping[str, str], url: str) -> Any:
+        import urllib3
+
+        sent = {"User-Agent": f"img/{VERSION}", "Accept-Encoding": "identity", **headers}
+        try:
+            return self._pool(here).request(
+                "GET", _bare(here), headers=sent, preload_content=False, redirect=False, decode_content=False
+            )
+        except urllib3.exceptions.NewConnectionError as error:
+            raise self._unreachable(url, error) from error
+        except urllib3.exceptions.LocationParseError as error:
+            raise SourceError(f"{shown(url)} is not a URL: {error}") from error
+        except urllib3.exceptions.SSLError as error:
+            raise self._unreachable(url, error) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise Again(_words(error)) from error
+
+    def _body(self, response: Any, url: str) -> Iterator[bytes]:
+        import urllib3
+
+        total, done, told = int(response.headers.get("Content-Length") or 0), 0, 0.0
+        try:
+            while data := response.read(CHUNK):
+                self._check()
+                done += len(data)
+                now = time.monotonic()
+                if now - told >= SILENCE or done == total:
+                    told = now
+                    self._host.emit(Progress("", shown(url), "downloading", done, total, now))
+                yield data
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            self._check()
+            raise Again(_words(error)) from error
+        self._check()
+
+    def _refused(self, response: Any, url: str) -> Exception:
+        status = response.status
+        if status == 429 or status >= 500:
+            after = response.headers.get("Retry-After", "")
+            if after.isdigit():
+                self._wait(min(float(after), 30.0))
+            return Again(f"the server answered {status}")
+        hint = {404: "check the address", 401: "it needs a login", 403: "it needs a login, or is not public"}
+        return SourceError(f"{shown(url)} can't be had: the server answered {status}", hint=hint.get(status, ""))
+
+    def _unreachable(self, url: str, error: Exception) -> SourceError:
+        return SourceError(
+            f"can't reach {urlsplit(url).hostname}: {_words(error)}",
+            hint=f"needed for {shown(url)}; check the address, the network and the proxy settings",
+        )
+
+    # --- waiting and connecting ---------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._host.cancelled:
+            raise Cancelled
+
+    def _wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._check()
+            time.sleep(min(left, 0.05))
+
+    def _pool(self, url: str) -> Any:
+        import urllib3
+
+        proxy = self._proxy(url)
+        if proxy not in self._pools:
+            timeout = urllib3.Timeout(connect=CONNECT, read=READ)
+            if proxy:
+                given = _basic(proxy).get("Authorization")
+                self._pools[proxy] = urllib3.ProxyManager(
+                    _bare(proxy),
+                    proxy_headers={"Proxy-Authorization": given} if given else None,
+                    timeout=timeout,
+                    retries=False,
+                )
+            else:
+                self._pools[proxy] = urllib3.PoolManager(maxsize=4, timeout=timeout, retries=False)
+        return self._pools[proxy]
+
+    def _proxy(self, url: str) -> str:
+        """The proxy for a URL, empty for none, by the rules that curl and Go share."""
+        parts = urlsplit(url)
+        settings = self._host.settings
+        proxy = settings.get(f"{parts.scheme}_proxy", "")
+        if not proxy or _exempt(parts.hostname or "", settings.get("no_proxy", "")):
+            return ""
+        return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _exempt(name: str, rules: str) -> bool:
+    """Whether ``no_proxy`` names the host: itself, a domain above it, or ``*``; this machine always is."""
+    from img_plugins.registry.transport import is_loopback
+
+    if is_loopback(f"[{name}]" if ":" in name else name):
+        return True
+    for rule in rules.split(","):
+        rule = rule.strip().lower().partition(":")[0].removeprefix("*").lstrip(".") or rule.strip()
+        if rule == "*" or (rule and (name == rule or name.endswith(f".{rule}"))):
+            return True
+    return False
+
+
+def _bare(url: str) -> str:
+    """What is sent: no fragment, no user."""
+    return urlunsplit(urlsplit(shown(url))._replace(fragment=""))
+
+
+def _basic(url: str) -> dict[str, str]:
+    """The header for user name and password in a URL (RFC 3986, 3.2.1)."""
+    user, at, _ = urlsplit(url).netloc.rpartition("@")
+    if not at:
+        return {}
+    name, _, password = user.partition(":")
+    token = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
+    return {"Authorization": f"Basic {token}"}
+
+
+def _shut(response: Any) -> None:
+    """Wake the thread that waits for the body's next bytes."""
+    try:
+        response.shutdown()
+    except (ValueError, RuntimeError, OSError):
+        return  # it is over already
+
+
+def _words(error: Exception) -> str:
+    """A transport failure without the library's object names."""
+    reason = getattr(error, "reason", None) or error
+    text = str(reason.args[0]) if isinstance(reason, Exception) and reason.args else str(reason)
+    return text.rpartition(">: ")[2].rpartition(": ")[2] or type(error).__name__
