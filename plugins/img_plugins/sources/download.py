@@ -113,7 +113,7 @@ class Downloads:
     def _body(self, response: Any, url: str) -> Iterator[bytes]:
         import urllib3
 
-        total, done, told = int(response.headers.get("Content-Length") or 0), 0, 0.0
+        total, done, told = _length(response.headers.get("Content-Length")), 0, 0.0
         try:
             while data := response.read(CHUNK):
                 self._check()
@@ -225,3 +225,8 @@ def _words(error: Exception) -> str:
     reason = getattr(error, "reason", None) or error
     text = str(reason.args[0]) if isinstance(reason, Exception) and reason.args else str(reason)
     return text.rpartition(">: ")[2].rpartition(": ")[2] or type(error).__name__
+
+
+def _length(text: str | None) -> int:
+    """A Content-Length, 0 if there is none."""
+    return int(text) if text and text.isdigit() else 0
