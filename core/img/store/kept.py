@@ -50,12 +50,15 @@ class Kept:
                 remove(part)
         return path
 
-    def repository(self, key: str) -> tuple[Path, AbstractContextManager[None]]:
-        """The folder of the bare repository `key`, which may not be there yet, and the lock to hold while using it."""
-        name = key.removeprefix("sha256:")
-        path = self._root / "sources" / "git" / name
+    def repository(self, key: str) -> Path:
+        """The folder of the bare repository `key`, which may not be there yet."""
+        path = self._root / "sources" / "git" / key.removeprefix("sha256:")
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path, self._locked(f"git-{name}")
+        return path
+
+    def repository_lock(self, key: str) -> AbstractContextManager[None]:
+        """The lock to hold while using the repository `key`; waits for it."""
+        return self._locked(f"git-{key.removeprefix('sha256:')}")
 
     def _locked(self, name: str) -> AbstractContextManager[None]:
         return locked(self._root / "locks" / name, lambda: self._engine.cancelled)

@@ -40,9 +40,10 @@ class GitSource:
     def pin(self, source: Source) -> Pin:
         """The commit, and what is taken of it. Raises `SourceError`, `UsageError`."""
         found, attrs = self._find(source), dict(source.attrs)
-        taken = [found.commit, attrs.get("subdir", ""), _keeps(attrs), _nested(attrs)]
-        key = digest_of(["git", *taken, *((Remote.of(source.ref).words, found.ref) if _keeps(attrs) else ())])
-        return Pin(key, f"{Remote.of(source.ref).words}#{found.commit}")
+        words = Remote.of(source.ref).words
+        repository = (words, found.ref) if _keeps(attrs) else ()
+        key = digest_of(["git", found.commit, attrs.get("subdir", ""), repository, _nested(attrs)])
+        return Pin(key, f"{words}#{found.commit}")
 
     def fetch(self, source: Source) -> Folder:
         """The checked out files, in the store."""
@@ -105,7 +106,8 @@ class GitSource:
             url = urls.get(link.path)
             if url is None or not COMMIT.match(link.commit):
                 raise SourceError(
-                    f"the submodule {link.path} of {remote.words} has no URL in .gitmodules", hint="or leave submodules out"
+                    f"the submodule {link.path} of {remote.words} has no URL in .gitmodules",
+                    hint="or leave submodules out",
                 )
             inner = dest / link.path
             if not Path(os.path.realpath(inner)).is_relative_to(os.path.realpath(dest)):

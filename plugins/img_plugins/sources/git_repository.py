@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +20,7 @@ from img_plugins.sources.git_program import Git, GitFailed, Remote
 
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 SHORT = re.compile(r"[0-9a-f]{4,63}\Z")
-LOGIN = (
-    "give a token with --secret id=GIT_AUTH_TOKEN,env=NAME (or GIT_AUTH_TOKEN.HOST, GIT_AUTH_HEADER), or an agent with --ssh"
-)
+LOGIN = "give a token with --secret id=GIT_AUTH_TOKEN,env=NAME (or id=GIT_AUTH_TOKEN.HOST), or an agent with --ssh"
 
 
 class Found(NamedTuple):
@@ -43,7 +43,9 @@ class Repository:
     def __init__(self, host: Host, git: Git, remote: Remote) -> None:
         self._git = git
         self._remote = remote
-        self._folder, self._lock = host.store.kept.repository(sha256(remote.words.encode()))
+        self._key = sha256(remote.words.encode())
+        self._kept = host.store.kept
+        self._folder = self._kept.repository(self._key)
         self._host = host
 
     # --- which commit ---------------------------------------------------------------------------------------------
@@ -101,7 +103,9 @@ class Repository:
                 return
             for wanted in filter(None, (found.commit, found.ref)):
                 try:
-                    self._run("fetch", "--progress", "--depth=1", "--no-tags", "--no-write-fetch-head", "origin", wanted)
+                    self._run(
+                        "fetch", "--progress", "--depth=1", "--no-tags", "--no-write-fetch-head", "origin", wanted
+                    )
                 except GitFailed:
                     continue
                 if self._has(found.commit, fresh=True):
@@ -149,7 +153,9 @@ class Repository:
             self._run("init", "-q", "--template=", folder=inner)
             source = Remote(os.fspath(self._folder), "")
             spec = f"refs/img/{found.commit}"
-            self._git.run("fetch", "-q", "--depth=1", "--no-tags", "origin", spec, folder=inner, remote=source, local=True)
+            self._git.run(
+                "fetch", "-q", "--depth=1", "--no-tags", "origin", spec, folder=inner, remote=source, local=True
+            )
         (inner / "FETCH_HEAD").unlink(missing_ok=True)
         self._run("config", "core.bare", "false", folder=inner)
         self._run("config", "--replace-all", "remote.origin.url", self._remote.words, folder=inner)
@@ -166,8 +172,14 @@ class Repository:
 
     # --- git ---------------------------------------------------------------------------------------------------------
 
-    def _opened(self) -> _Opened:
-        return _Opened(self)
+    @contextmanager
+    def _opened(self) -> Iterator[None]:
+        """The repository's lock held, and the repository there."""
+        with self._kept.repository_lock(self._key):
+            if not (self._folder / "HEAD").exists():
+                self._folder.mkdir(mode=0o755, exist_ok=True)
+                self._git.run("init", "-q", "--bare", "--template=", folder=self._folder)
+            yield
 
     def _run(self, *arguments: str, folder: Path | None = None) -> bytes:
         return self._git.run(*arguments, folder=folder or self._folder, remote=None if folder else self._remote)
@@ -179,33 +191,13 @@ class Repository:
         except GitFailed as error:
             text = str(error)
             hint = "check the address and the network"
-            if re.search(r"could not read (Username|Password)|[Aa]uthentication failed|[Pp]ermission denied|40[13]", text):
+            if re.search(
+                r"could not read (Username|Password)|[Aa]uthentication failed|[Pp]ermission denied|40[13]", text
+            ):
                 hint = LOGIN
             elif "not allowed" in text and "transport" in text:
                 hint = "only https, http, ssh and git are"
             raise SourceError(f"can't fetch the git repository {self._remote.words}: {text}", hint=hint) from None
-
-
-class _Opened:
-    """The repository's lock held, and the repository there."""
-
-    def __init__(self, repository: Repository) -> None:
-        self._repository = repository
-
-    def __enter__(self) -> None:
-        repository = self._repository
-        self._lock = repository._host.store.kept.repository(repository._folder.name)[1]
-        self._lock.__enter__()
-        try:
-            if not (repository._folder / "HEAD").exists():
-                repository._folder.mkdir(mode=0o755, exist_ok=True)
-                repository._git.run("init", "-q", "--bare", "--template=", folder=repository._folder)
-        except BaseException:
-            self._lock.__exit__(None, None, None)
-            raise
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.__exit__(None, None, None)
 
 
 def _write_files(git: Git, folder: Path, commit: str, dest: Path, index: Path) -> list[Link]:
@@ -225,7 +217,9 @@ def submodule_urls(git: Git, folder: Path, tree: Path) -> dict[str, str]:
     if not file.is_file() or file.is_symlink():
         return {}
     try:
-        out = git.run("config", "--file", os.fspath(file), "--null", "--get-regexp", r"^submodule\..*\.(path|url)$", folder=folder)
+        out = git.run(
+            "config", "--file", os.fspath(file), "--null", "--get-regexp", r"^submodule\..*\.(path|url)$", folder=folder
+        )
     except GitFailed as error:
         raise FileError(f".gitmodules can't be read: {error}") from None
     paths: dict[str, str] = {}

@@ -143,7 +143,9 @@ def _said(digest: str, headers: Mapping[str, str]) -> Known:
         modified: int | None = max(int(parsedate_to_datetime(text).timestamp()), 0) if text else None
     except (ValueError, OverflowError):
         modified, text = None, ""
-    return Known(digest, _disposition(headers.get("Content-Disposition") or ""), modified, headers.get("ETag") or "", text)
+    return Known(
+        digest, _disposition(headers.get("Content-Disposition") or ""), modified, headers.get("ETag") or "", text
+    )
 
 
 def _recalled(text: str | None) -> Known | None:
