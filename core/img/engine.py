@@ -37,6 +37,7 @@ class Engine:
         self._lock = threading.RLock()
         self._store: Store | None = None
         self._sandbox: Any = None
+        self._starting = threading.Lock()
         self._plugins: dict[tuple[str, str], Any] = {}
         self._credentials: dict[str, tuple[str, str] | None] = {}
         self._callbacks: dict[object, Callable[[], None]] = {}
@@ -56,13 +57,26 @@ class Engine:
 
     @property
     def sandbox(self) -> Sandbox:
-        with self._lock:
+        with self._starting:
             if self._sandbox is None:
                 from img.sandbox.client import Sandbox as Real
 
                 self._sandbox = Real.start(paths=[path for path in sys.path if path])
             sandbox: Sandbox = self._sandbox
             return sandbox
+
+    def warm(self) -> None:
+        """Start the sandbox beside what the caller does next: it will be wanted soon. What fails here fails again, and
+        is told, when it is used."""
+
+        def start() -> None:
+            try:
+                _ = self.sandbox
+            except Exception:
+                return
+
+        if self._sandbox is None:
+            threading.Thread(target=start, name="sandbox", daemon=True).start()
 
     def load(self, kind: str, name: str) -> Any:
         """The plugin object offered as (kind, name); made once."""
@@ -161,6 +175,7 @@ class Engine:
             if self._store is not None:
                 self._store.close()
                 self._store = None
+        with self._starting:
             if self._sandbox is not None:
                 self._sandbox.close()
                 self._sandbox = None

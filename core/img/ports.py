@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from img.events import Event
 from img.ir.definition import Definition, Target
@@ -268,13 +268,22 @@ class Export:
     """RFC 3339 time of each group that is not the base's, bottom up."""
 
 
+class Exported(NamedTuple):
+    """What an exporter has done: one line for people, and facts for programs (``--metadata-file``), by the names that
+    BuildKit gives them: ``containerimage.digest``, ``containerimage.config.digest``, ``containerimage.descriptor``,
+    ``image.name``."""
+
+    line: str
+    facts: Mapping[str, Json]
+
+
 class Exporter(Protocol):
     """Puts finished targets somewhere."""
 
-    def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> str:
+    def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> Exported:
         """Write the images. `attrs` are those of ``--output type=NAME,…`` (``dest``, ``name``, …), checked here.
 
-        Returns one line for people. All or nothing: on error nothing half-written is left. Raises `UsageError` for
+        All or nothing: on error nothing half-written is left. Raises `UsageError` for
         an unknown or missing attribute, `RegistryError`, `StoreError`.
         """
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from img.errors import UsageError
 from img.ir.definition import Advice
@@ -59,6 +60,8 @@ class BuildResult:
     lines: tuple[str, ...]
     warnings: tuple[Advice, ...]
     snapshots: tuple[Snapshot, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the exporters say for programs: see `img.ports.Exported`."""
 
 
 def context_folder(request: Request) -> Path:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BuildResult", "Options", "Request", "Session"]
 
+SYNTAX = "BUILDKIT_SYNTAX"
+"""The build argument that says who reads the build file, whatever the file says."""
+
 BACKENDS = ("chroot", "runc", "containerd", "buildkit")
 """The order in which ``--backend auto`` tries them."""
 
@@ -70,7 +73,6 @@ class Session:
         except OSError as error:
             raise UsageError(f"can't read the build file {file}: {error.strerror}") from error
         name = shown(file)
-        found = request.frontend or self.registry.first("img_detect_frontend", file=name, head=text[:4096])
         from img.oci.platform import host_platform
 
         asked = FrontendRequest(
@@ -86,7 +88,22 @@ class Session:
             allow=request.allow,
             options={"path": inside(file, context)},
         )
-        return make_definition(self.engine, found or "dockerfile", asked)
+        return make_definition(self.engine, self._frontend(request, name, text), asked)
+
+    def _frontend(self, request: Request, name: str, text: bytes) -> str:
+        """Who reads the file: the one asked for by name, by a ``syntax`` of the request or of the file, or by its name."""
+        if request.frontend:
+            return request.frontend
+        syntax = request.args.get(SYNTAX, "")
+        head = f"# syntax={syntax}\n".encode() if syntax else text[:4096]
+        found: str = self.registry.first("img_detect_frontend", file=name, head=head) or "dockerfile"
+        known = self.registry.names("frontend")
+        if found not in known:
+            raise UsageError(
+                f"{name} wants the syntax {found!r}, and no frontend of that name is installed",
+                hint=f"installed: {', '.join(known)}; docker/dockerfile:… is img's own dockerfile and never fetched",
+            )
+        return found
 
     def build(self, request: Request, observers: Sequence[Reporter] = ()) -> BuildResult:
         """Build and export what `request` names. Raises `ImgError`; then nothing half-made is recorded or written."""
@@ -150,6 +167,7 @@ class Session:
             self._all_cached(nodes)
             self.store.records.touch([cache.pinned(goal).digest for goal in goals])
             return known
+        self.engine.warm()
         from img.solver.run import STEPS, Solver
 
         limit = int(self.engine.settings.get("steps") or STEPS)

@@ -67,46 +67,51 @@ def options(
         surroundings.state["plugins"] = "none"
 
 
+def _one(*names: str, help: str) -> Any:
+    return typer.Option(*names, help=help)
+
+
+Words = list[str] | None
+
+
 @app.command()
 def build(
-    context: Annotated[str, typer.Argument(metavar="CONTEXT", help="The folder to build from.")],
-    file: Annotated[str, typer.Option("--file", "-f", help="The build file (default: Dockerfile in CONTEXT).")] = "",
-    tag: Annotated[list[str] | None, typer.Option("--tag", "-t", help="Name the image. May be repeated.")] = None,
-    build_arg: Annotated[list[str] | None, typer.Option("--build-arg", help="NAME=VALUE for an ARG.")] = None,
-    label: Annotated[list[str] | None, typer.Option("--label", help="NAME=VALUE label of the image.")] = None,
-    target: Annotated[str, typer.Option("--target", help="The stage to build.")] = "",
-    platform: Annotated[list[str] | None, typer.Option("--platform", help="os/architecture[/variant].")] = None,
-    output: Annotated[list[str] | None, typer.Option("--output", "-o", help="type=TYPE,dest=PATH…")] = None,
-    progress: Annotated[str, typer.Option("--progress", help="auto, tty, plain, json or quiet.")] = "auto",
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step.")] = False,
-    pull: Annotated[bool, typer.Option("--pull", help="Ask the registry for newer bases.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the digest.")] = False,
-    backend: Annotated[str, typer.Option("--backend", "-b", help="Who runs the steps (see img plugins).")] = "",
-    frontend: Annotated[str, typer.Option("--frontend", help="Who reads the build file (see img plugins).")] = "",
-    print_: Annotated[str, typer.Option("--print", help="Show the graph instead of building: ir or dot.")] = "",
-    network: Annotated[str, typer.Option("--network", help="The network of RUN: host or none.")] = "",
+    context: Annotated[str, typer.Argument(metavar="CONTEXT", help="A folder, a URL, or - for standard input.")],
+    add_host: Annotated[Words, _one("--add-host", help="HOST:IP for /etc/hosts of every step.")] = None,
+    allow: Annotated[Words, _one("--allow", help="Grant security.insecure, network.host or device[=NAME].")] = None,
+    annotation: Annotated[Words, _one("--annotation", help="KEY=VALUE annotation of the image.")] = None,
+    backend: Annotated[str, _one("--backend", "-b", help="Who runs the steps (see img plugins).")] = "",
+    build_arg: Annotated[Words, _one("--build-arg", help="NAME=VALUE for an ARG.")] = None,
+    build_context: Annotated[Words, _one("--build-context", help="NAME=folder, URL, docker-image://… …")] = None,
+    cgroup_parent: Annotated[str, _one("--cgroup-parent", help="The cgroup that steps run below.")] = "",
+    file: Annotated[str, _one("--file", "-f", help="The build file (default: Dockerfile in CONTEXT).")] = "",
+    frontend: Annotated[str, _one("--frontend", help="Who reads the build file (see img plugins).")] = "",
+    iidfile: Annotated[str, _one("--iidfile", help="Write the image's id to this file.")] = "",
+    label: Annotated[Words, _one("--label", help="NAME=VALUE label of the image.")] = None,
+    load: Annotated[bool, _one("--load", help="Put the image into the store, as -t does.")] = False,
+    metadata_file: Annotated[str, _one("--metadata-file", help="Write what was made to this file, as JSON.")] = "",
+    network: Annotated[str, _one("--network", help="The network of RUN: host or none.")] = "",
+    no_cache: Annotated[bool, _one("--no-cache", help="Run every step.")] = False,
+    no_cache_filter: Annotated[Words, _one("--no-cache-filter", help="Run every step of these stages.")] = None,
+    output: Annotated[Words, _one("--output", "-o", help="type=TYPE,dest=PATH… May be repeated.")] = None,
+    platform: Annotated[Words, _one("--platform", help="os/architecture[/variant].")] = None,
+    print_: Annotated[str, _one("--print", help="Show the graph instead of building: ir or dot.")] = "",
+    progress: Annotated[str, _one("--progress", help="auto, tty, plain, json or quiet.")] = "auto",
+    pull: Annotated[bool, _one("--pull", help="Ask the registry for newer bases.")] = False,
+    push: Annotated[bool, _one("--push", help="Push the image to the registry that its name says.")] = False,
+    quiet: Annotated[bool, _one("--quiet", "-q", help="Print only the image's id.")] = False,
+    secret: Annotated[Words, _one("--secret", help="id=ID[,src=FILE|,env=NAME] for RUN --mount=type=secret.")] = None,
+    shm_size: Annotated[str, _one("--shm-size", help="Size of /dev/shm in steps, e.g. 128m.")] = "",
+    ssh: Annotated[Words, _one("--ssh", help="default, or ID=SOCKET|KEY[,KEY]: for RUN --mount=type=ssh.")] = None,
+    tag: Annotated[Words, _one("--tag", "-t", help="Name the image. May be repeated.")] = None,
+    target: Annotated[str, _one("--target", help="The stage to build.")] = "",
+    ulimit: Annotated[Words, _one("--ulimit", help="NAME=SOFT[:HARD] limit of every step.")] = None,
 ) -> int:
-    """Build an image from a Dockerfile."""
+    """Build an image from a build file."""
+    given: dict[str, Any] = dict(locals())
     from img_cli.commands.build import build as act
 
-    return act(
-        context,
-        file,
-        tag or [],
-        build_arg or [],
-        label or [],
-        target,
-        platform or [],
-        output or [],
-        progress,
-        no_cache,
-        pull,
-        quiet,
-        backend,
-        frontend,
-        print_,
-        network,
-    )
+    return act({name: [] if value is None else value for name, value in given.items()})
 
 
 @app.command()

@@ -10,8 +10,8 @@ from img.errors import Cancelled, UsageError
 from img.events import Progress
 from img.oci.reference import Reference
 from img.oci.spec import INDEXES, Descriptor, Index, Manifest
-from img.ports import Export, Host
-from img_plugins.exporters.assembled import check_attrs, names_of, store_all
+from img.ports import Export, Exported, Host
+from img_plugins.exporters.assembled import check_attrs, facts, names_of, store_all
 
 THREADS = 4
 CHUNK = 1 << 20
@@ -24,16 +24,17 @@ class RegistryExporter:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> str:
+    def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> Exported:
         """Returns the names and the digest."""
         check_attrs(attrs, "registry", ("name",))
         names = names_of(attrs)
         if not names:
             raise UsageError("type=registry needs a name", hint="add name=… or -t")
-        descriptor, _ = store_all(self._host, exports)
+        descriptor, images = store_all(self._host, exports, attrs)
         for name in names:
             self.push(str(name), descriptor)
-        return f"pushed {', '.join(map(str, names))} {descriptor.digest}"
+        line = f"pushed {', '.join(map(str, names))} {descriptor.digest}"
+        return Exported(line, facts(descriptor, images, names))
 
     def push(self, name: str, descriptor: Descriptor) -> str:
         """Push a stored image under `name`; returns the manifest's digest. Raises `RegistryError`, `CorruptBlob`."""
