@@ -19,10 +19,11 @@ from img.plan import make_definition
 from img.plugin.offers import Offer
 from img.plugin.registry import Registry
 from img.ports import Availability, Folder, FrontendRequest, Pin, Reporter, Result, Snapshot, Worker
-from img.request import BuildResult, Options, Request, build_file, context_folder, inside, shown
+from img.request import BuildResult, Options, Request
 from img.solver.lookup import Cache
 
 if TYPE_CHECKING:
+    from img.contexts.main import Main
     from img.ir.nodes import Source
     from img.store.store import Store
 
@@ -64,15 +65,8 @@ class Session:
 
     def definition(self, request: Request) -> Definition:
         """The graph of `request`, without building it. Raises `FrontendError`, `RegistryError`, `UsageError`."""
-        context = context_folder(request)
-        self.engine.contexts = {"context": context}
-        self._given(request)
-        file = build_file(request)
-        try:
-            text = file.read_bytes()
-        except OSError as error:
-            raise UsageError(f"can't read the build file {file}: {error.strerror}") from error
-        name = shown(file)
+        main = self._open(request)
+        name, text = main.file, main.text or b""
         from img.oci.platform import host_platform
 
         asked = FrontendRequest(
@@ -86,9 +80,25 @@ class Session:
             contexts=request.contexts,
             confinement=request.confinement,
             allow=request.allow,
-            options={"path": inside(file, context)},
+            options=main.options,
         )
         return make_definition(self.engine, self._frontend(request, name, text), asked)
+
+    def _open(self, request: Request, need_file: bool = True) -> Main:
+        """The main context, with the named ones ready to be asked for."""
+        from img.contexts.main import open_main
+
+        self.engine.contexts, self.engine.origins, self.engine.given = {}, {}, {}
+        self._given(request)
+        if request.contexts:
+            from img.contexts.named import normal_names
+
+            self.engine.given = normal_names(request.contexts)
+        main = open_main(self.engine, request, need_file)
+        self.engine.contexts["context"] = main.folder
+        if main.source is not None:
+            self.engine.origins["context"] = main.source
+        return main
 
     def _frontend(self, request: Request, name: str, text: bytes) -> str:
         """Who reads the file: the one asked for by name, by a ``syntax`` of the request or of the file, or by its name."""
@@ -118,6 +128,7 @@ class Session:
     ) -> BuildResult:
         """Build a graph that the caller made. `contexts` are the folders of its ``local`` sources, by name."""
         self.engine.contexts = dict(contexts or {})
+        self.engine.origins, self.engine.given = {}, {}
         self._given(options)
         return self._build(lambda: definition, options, observers)
 

@@ -10,6 +10,8 @@ from img.plugin.registry import OURS, Registry
 from img.session import Session
 from img.settings import default_root
 
+PROXIES = ("http_proxy", "https_proxy", "no_proxy")
+
 state: dict[str, str] = {}
 """Global options of this command line: ``root`` and ``plugins``, set before the command runs."""
 
@@ -40,8 +42,14 @@ def settings(registry: Registry, extra: Mapping[str, str]) -> dict[str, str]:
     """Every setting that a plugin declares, from its environment variable or default, and `extra` over them."""
     values = {s.name: os.environ.get(s.env, s.default) if s.env else s.default for s in registry.settings}
     values["auth_file"] = ":".join(_auth_files())
+    values["path"] = os.environ.get("PATH", "")
+    values.update({name: _proxy(name) for name in PROXIES})
     values.update({name: value for name, value in extra.items() if value})
     return values
+
+
+def _proxy(name: str) -> str:
+    return os.environ.get(name) or os.environ.get(name.upper()) or ""
 
 
 def _auth_files() -> list[str]:
