@@ -80,10 +80,11 @@ class Downloads:
             response = self._send(here, {**headers, **(_basic(url) if origin(here) == origin(url) else {})}, url)
             if response.status not in (301, 302, 303, 307, 308):
                 return response
-            target = urljoin(here, response.headers.get("Location", ""))
+            location = response.headers.get("Location", "")
+            target = urljoin(here, location)
             response.drain_conn()
             response.release_conn()
-            if target == here or urlsplit(target).scheme not in ("http", "https"):
+            if not location or urlsplit(target).scheme not in ("http", "https"):
                 raise SourceError(f"{shown(url)} redirects to nowhere ({shown(target)})")
             if here.startswith("https:") and target.startswith("http:") and not downgrade:
                 raise SourceError(
