@@ -61,7 +61,15 @@ def daemon(base: Path) -> Iterator[str]:
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         return "refused" not in done.stderr
 
-    argv = ["git", "daemon", "--export-all", f"--base-path={base}", "--listen=127.0.0.1", f"--port={port}", "--reuseaddr"]
+    argv = [
+        "git",
+        "daemon",
+        "--export-all",
+        f"--base-path={base}",
+        "--listen=127.0.0.1",
+        f"--port={port}",
+        "--reuseaddr",
+    ]
     with running(argv, base / "daemon.log", ready, {"GIT_CONFIG_GLOBAL": str(_trusting(base))}):
         yield f"git://127.0.0.1:{port}"
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.peers.web import Web, serving
 
 from img.engine import Engine
 from img.plugin.registry import Registry
-from tests.peers.web import Web, serving
 
 
 class Host(Engine):

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.peers import repositories
+from tests.peers.repositories import WHEN, commit, git
+from tests.unit.sources.conftest import Host
 
 from img.errors import Cancelled, SourceError, UsageError
 from img.ir.nodes import Source
 from img_plugins.sources.git import GitSource
 from img_plugins.sources.git_program import Remote
-from tests.peers import repositories
-from tests.peers.repositories import WHEN, commit, git
-from tests.unit.sources.conftest import Host
 
 
 @pytest.fixture
@@ -185,7 +185,9 @@ def test_a_ref_is_never_an_option(host: Host, repo: Path, ref: str) -> None:
         GitSource(host).pin(source(repo, ref=ref))
 
 
-@pytest.mark.parametrize("url", ["ext::sh -c x", "--upload-pack=x", "ftp://x/y", "relative/path", "ssh://-oProxyCommand=x/y", "a@b:"])
+@pytest.mark.parametrize(
+    "url", ["ext::sh -c x", "--upload-pack=x", "ftp://x/y", "relative/path", "ssh://-oProxyCommand=x/y", "a@b:"]
+)
 def test_an_address_is_never_something_else(host: Host, url: str) -> None:
     with pytest.raises(UsageError, match="is not the address of a git repository"):
         GitSource(host).pin(source(url))
@@ -228,14 +230,23 @@ def test_submodules(host: Host, nested: Path) -> None:
 
 @pytest.mark.parametrize("url", ["PATH", "file://PATH", "ext::sh -c touch% /tmp/img-pwned", "--upload-pack=x"])
 def test_submodules_of_remotes_reach_no_files(host: Host, nested: Path, url: str) -> None:
-    git(nested, "config", "-f", ".gitmodules", "submodule.sub/middle.url", url.replace("PATH", str(nested.parent / "middle.git")))
+    git(
+        nested,
+        "config",
+        "-f",
+        ".gitmodules",
+        "submodule.sub/middle.url",
+        url.replace("PATH", str(nested.parent / "middle.git")),
+    )
     commit(nested, {})
     with repositories.web(nested.parent) as web, pytest.raises(SourceError, match="is not fetched"):
         GitSource(host).fetch(source(f"{web.url}/repo.git"))
     assert not Path("/tmp/img-pwned").exists()
 
 
-def test_hooks_and_configuration_do_nothing(host: Host, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hooks_and_configuration_do_nothing(
+    host: Host, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mark = tmp_path / "ran"
     home = tmp_path / "home"
     home.mkdir()

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.peers.servers import free_port
+from tests.peers.web import UNIX, Web
+from tests.unit.sources.conftest import Host
 
 from img.digest import sha256
 from img.errors import Cancelled, SourceError, UsageError
 from img.ir.nodes import Source
 from img_plugins.sources import download
 from img_plugins.sources.http import HttpSource
-from tests.peers.servers import free_port
-from tests.peers.web import UNIX, Web
-from tests.unit.sources.conftest import Host
 
 BODY = b"x" * 300_000
 
@@ -119,7 +119,9 @@ def test_a_wrong_checksum(host: Host, web: Web) -> None:
         HttpSource(host).pin(Source("http", web.put("/a", BODY), (("checksum", wanted),)))
 
 
-@pytest.mark.parametrize("attrs", [(("checksum", "sha256:12"),), (("checksum", "md5:1"),), (("filename", "a/b"),), (("filename", ".."),)])
+@pytest.mark.parametrize(
+    "attrs", [(("checksum", "sha256:12"),), (("checksum", "md5:1"),), (("filename", "a/b"),), (("filename", ".."),)]
+)
 def test_wrong_attributes(host: Host, web: Web, attrs: tuple[tuple[str, str], ...]) -> None:
     with pytest.raises(UsageError):
         HttpSource(host).pin(Source("http", web.put("/a", BODY), attrs))
