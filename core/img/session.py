@@ -23,6 +23,7 @@ from img.request import BuildResult, Options, Request
 from img.solver.lookup import Cache
 
 if TYPE_CHECKING:
+    from img.contexts.listing import Listing
     from img.contexts.main import Main
     from img.ir.nodes import Source
     from img.store.store import Store
@@ -99,6 +100,13 @@ class Session:
         if main.source is not None:
             self.engine.origins["context"] = main.source
         return main
+
+    def listing(self, request: Request) -> Listing:
+        """What a build of `request` would see of its context. Raises what opening it raises, and `FileError`."""
+        from img.contexts.listing import Listing
+
+        with self._observed(()):
+            return Listing(self._open(request, need_file=False))
 
     def _frontend(self, request: Request, name: str, text: bytes) -> str:
         """Who reads the file: the one asked for by name, by a ``syntax`` of the request or of the file, or by its name."""
