@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from types import MappingProxyType
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from img.contexts.reading import read_inside, read_text
 from img.errors import UsageError
-from img.ir.nodes import Source
 from img.request import DEFAULT_FILES, Request, build_file, inside, shown
 
 if TYPE_CHECKING:
     from img.engine import Engine
+    from img.ir.nodes import Source
 
 STDIN = "standard input"
 
 
-@dataclass(frozen=True, slots=True)
-class Main:
+class Main(NamedTuple):
     """An opened main context. `text` is None if only the context was wanted and there is no build file."""
 
     folder: Path
     file: str = ""
     """The build file's name, for messages."""
     text: bytes | None = None
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = MappingProxyType({})
     """See `img.ports.FrontendRequest.options`."""
     source: Source | None = None
     """Where a context came from that is not a folder of this machine."""
@@ -134,6 +133,7 @@ def _with_file(engine: Engine, request: Request, folder: Path, source: Source | 
 
 def _fetched(engine: Engine, url: str) -> bytes:
     from img.contexts import remote
+    from img.ir.nodes import Source
 
     if not url.lower().startswith(("http://", "https://")):
         raise UsageError(f"the build file {url} can't be fetched", hint="-f takes a path, an http URL, or -")

@@ -7,7 +7,6 @@ repository, written to under a lock. Keys are digests of what a folder stands fo
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -79,4 +78,6 @@ def remove(path: Path) -> None:
         return
     for folder, _, _ in os.walk(path, onerror=None):
         os.chmod(folder, 0o700)
+    import shutil
+
     shutil.rmtree(path, ignore_errors=True)
