@@ -12,7 +12,7 @@ from typing import Any
 from img.errors import StoreError
 from img.store.locks import locked
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS layers (

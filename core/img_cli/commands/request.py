@@ -41,8 +41,18 @@ def request_of(given: Mapping[str, Any]) -> Request:
         contexts=pairs(given["build_context"], "--build-context"),
         confinement=confinement(given),
         allow=frozenset(map(_entitlement, listed(given["allow"]))),
+        **hidden(given),
         stdin=sys.stdin.buffer if "-" in (given["context"], given["file"]) else None,
     )
+
+
+def hidden(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields for ``--secret`` and ``--ssh``."""
+    if not given["secret"] and not given["ssh"]:
+        return {}
+    from img_cli.secrets import parse_secrets, parse_ssh
+
+    return {"secrets": parse_secrets(given["secret"], os.environ), "ssh": parse_ssh(given["ssh"], os.environ)}
 
 
 def settings_of(given: Mapping[str, Any]) -> dict[str, str]:

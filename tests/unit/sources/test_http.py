@@ -193,4 +193,3 @@ def test_cancelling_wakes_a_stalled_download(host: Host, web: Web) -> None:
     with pytest.raises(Cancelled):
         HttpSource(host).pin(Source("http", url))
     assert time.monotonic() - started < 10
-
