@@ -109,10 +109,17 @@ class Layers:
         self._insert(id)
         with self._locked(id):
             if self._tree(id).exists():
-                self._engine.sandbox.call("img.oci.diff:remove_tree", os.fspath(path))
+                self._discard(path)
             else:
                 self._move(path, self._tree(id))
         return id
+
+    def _discard(self, path: Path) -> None:
+        """Remove a tree; for an empty one, of a step that changed nothing, no job is needed."""
+        try:
+            path.rmdir()
+        except OSError:
+            self._engine.sandbox.call("img.oci.diff:remove_tree", os.fspath(path))
 
     def add_recipe(self, listing: Path, id: str) -> str:
         """Take over the listing file as the recipe of layer `id`."""

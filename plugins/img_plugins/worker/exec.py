@@ -53,8 +53,16 @@ def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start) ->
         made = call("img_plugins.worker.ground:finish", step["upper"], step["absent"])
         id = host.store.layers.add_tree(Path(step["upper"]), made["id"])
     finally:
-        call("img.oci.diff:remove_tree", os.fspath(work))
+        _remove(call, work)
     return Snapshot((*base.layers, id))
+
+
+def _remove(call: Callable[..., Any], work: Path) -> None:
+    """Remove the step's folder: after a good end it is empty, and no job is needed."""
+    try:
+        work.rmdir()
+    except OSError:
+        call("img.oci.diff:remove_tree", os.fspath(work))
 
 
 def _step(given: Given, inputs: Sequence[Result], trees: list[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from img.files.users import find_user
 from img.files.view import View
-from img.oci.diff import digest_tree
+from img.oci.diff import digest_tree, remove_tree
 
 
 def prepare(trees: Sequence[str], user: str, targets: Sequence[str], upper: str, work: str) -> dict[str, Any]:
@@ -46,7 +46,8 @@ def _parts(path: str) -> list[str]:
 def finish(upper: str, absent: Sequence[str]) -> dict[str, Any]:
     """Take mount points that had to be made in the step's changes out of them again, and digest what is left.
 
-    That happens where a layer of the image hides the stub layer: a removed path, or a folder made anew.
+    That happens where a layer of the image hides the stub layer: a removed path, or a folder made anew. What lies beside
+    `upper` was the step's own, and goes.
     """
     root = os.path.realpath(upper)
     for part in absent:
@@ -58,4 +59,11 @@ def finish(upper: str, absent: Sequence[str]) -> dict[str, Any]:
                 os.rmdir(place)
             elif os.path.isfile(place) and os.lstat(place).st_size == 0:
                 os.unlink(place)
+    work, own = os.path.split(root)
+    for entry in list(os.scandir(work)):
+        if entry.is_dir(follow_symlinks=False):
+            if entry.name != own:
+                remove_tree(entry.path)
+        else:
+            os.unlink(entry.path)
     return digest_tree(upper)
