@@ -67,7 +67,7 @@ def usage(store: Store, sandbox: Sandbox) -> list[Usage]:
     found += [one for one in _blobs(store) if one.paths[0] not in claimed]
     own = _own_files(store)
     paths = [path for one in found for path in one.paths]
-    sizes: list[int] = sandbox.call("img.files.measure:measure", [*paths, *own])
+    sizes: list[int] = sandbox.call("img.files.disk:measure", [*paths, *own])
     measured: list[Usage] = []
     position = 0
     for one in found:
