@@ -125,8 +125,8 @@ def test_check_of_one_line_alone() -> None:
 
 def test_check_looks_at_every_stage_or_at_those_of_the_target() -> None:
     text = "FROM base AS a\nENV A=$x\nFROM base AS b\nENV B=$y\nFROM base\n"
-    assert [one["location"] for one in call("check", text).document["warnings"]] == [at(2, 6), at(4, 6)]
-    assert [one["location"] for one in call("check", text, target="a").document["warnings"]] == [at(2, 6)]
+    assert [one["location"] for one in call("check", text).document["warnings"]] == [at(2), at(4)]
+    assert [one["location"] for one in call("check", text, target="a").document["warnings"]] == [at(2)]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def outline(request: FrontendRequest, resolver: Resolver) -> Report:
     """What the target and the stages that it needs can be given. Raises `FrontendError`."""
     subject = opened(request, resolver)
     goal = subject.goal or subject.stages[-1]
-    words = described(subject.comments(goal.start.line), goal.name)
+    words = described(goal.start.line.comments, goal.name)
     arguments = sorted(_arguments(subject), key=lambda one: (one.place.line, one.place.column))
     taken = {kind: [one for one in _taken(subject) if one.kind == kind] for kind in ("secret", "ssh", "cache")}
     document: dict[str, Json] = {
@@ -106,7 +106,7 @@ def _arguments(subject: Subject) -> Iterator[Argument]:
 
 
 def _defined(subject: Subject, i: Instruction, variables: Mapping[str, str]) -> Iterator[Argument]:
-    comments = subject.comments(i.line)
+    comments = i.line.comments
     for (name, default), word in zip(i.pairs, i.words, strict=True):
         value = subject.request.args.get(name)
         if value is None:

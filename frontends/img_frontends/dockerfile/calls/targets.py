@@ -16,7 +16,7 @@ def targets(request: FrontendRequest, resolver: Resolver) -> Report:
     rows = [("TARGET", "DESCRIPTION")]
     for stage in subject.stages:
         default = stage is subject.stages[-1]
-        words = described(subject.comments(stage.start.line), stage.name)
+        words = described(stage.start.line.comments, stage.name)
         document = {
             "name": stage.name,
             "default": default,

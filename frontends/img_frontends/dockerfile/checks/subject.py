@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import ChainMap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -52,6 +52,8 @@ class Scene:
     def child(self, triggers: bool) -> Scene:
         """The beginning of a stage that is made from this one."""
         scene = Scene(self.env, complete=self.complete and not triggers, shell=self.shell)
+        scene.values.update(self.values)
+        scene.declared |= self.declared
         scene.workdir = self.workdir
         return scene
 
@@ -83,11 +85,6 @@ class Subject:
         for stage in self.stages:
             yield stage.start
             yield from stage.body
-
-    def comments(self, line: Line) -> tuple[str, ...]:
-        """The comments directly above an instruction, in order, without ``#``; directives are none."""
-        directives = len(self.script.directives) + self.rows[0].startswith("#!")
-        return comments_above(self.rows, line.first, directives)
 
     # --- arguments before the first FROM ---------------------------------------------------------------------------
 
@@ -227,19 +224,6 @@ def rows_of(data: bytes) -> tuple[str, ...]:
     """The lines of a file, without line ends."""
     text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     return tuple(row.removesuffix("\r") for row in text.split("\n"))
-
-
-def comments_above(rows: Sequence[str], first: int, skipped: int = 0) -> tuple[str, ...]:
-    """The comments directly above line `first` (from 1), in order, without ``#``. A comment without text is a gap.
-
-    The first `skipped` lines are not looked at.
-    """
-    found: list[str] = []
-    at = first - 2
-    while at >= skipped and rows[at].lstrip().startswith("#") and (text := rows[at].lstrip()[1:].strip()):
-        found.append(text)
-        at -= 1
-    return tuple(reversed(found))
 
 
 def _origins(i: Instruction) -> Iterator[str]:
