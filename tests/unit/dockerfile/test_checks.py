@@ -166,7 +166,7 @@ def test_rule_undefined_var() -> None:
     assert not places("UndefinedVar", good)
     assert places("UndefinedVar", "ARG G=1\nFROM base\nENV A=$G") == [(3, 7)]
     assert not places("UndefinedVar", "ARG G=1\nFROM base\nARG G\nENV A=$G")
-    assert places("UndefinedVar", "FROM base\nENV A=${B:-x} C=${D+x}${E#x}") == [(2, 7), (2, 17), (2, 24)]
+    assert places("UndefinedVar", "FROM base\nENV A=${B:-x} C=${D+x}${E#x}") == [(2, 7), (2, 17), (2, 23)]
     assert places("UndefinedVar", "FROM base\nENV A  x $b") == [(2, 10)]
     assert places("UndefinedVar", "FROM base\nRUN --mount=type=cache,target=/a$x a") == [(2, 33)]
     assert places("UndefinedVar", "FROM base\nCOPY <<E /x\n$nope $HOME\nE") == [(2, 1)]
@@ -235,7 +235,9 @@ def test_rule_invalid_definition_description() -> None:
     on = {"args": {"BUILDKIT_DOCKERFILE_CHECK": "experimental=all"}}
     text = "# V the version\nARG V\n# nothing\nARG W X\n# builds\nFROM base AS build\n# x\nFROM base"
     assert places("InvalidDefinitionDescription", text, **on) == [(4, 1), (6, 1)]
-    good = "# syntax=docker/dockerfile:1\nARG V\n# a note\n#\nARG W\n# another\n#\nFROM base AS b\n# check=skip=X\nARG Y"
+    good = (
+        "# syntax=docker/dockerfile:1\nARG V\n# a note\n#\nARG W\n# another\n#\nFROM base AS b\n# check=skip=X\nARG Y"
+    )
     assert not places("InvalidDefinitionDescription", good, **on)
     assert not places("InvalidDefinitionDescription", text)
 

@@ -29,7 +29,7 @@ def check(request: FrontendRequest, resolver: Resolver) -> Report:
         error = problem
     document = {
         "warnings": [_warning(one) for one in found],
-        "sources": [{"fileName": request.file, "language": "Dockerfile", "data": encoded(request.text)}],
+        "sources": [{"filename": request.file, "data": encoded(request.text), "language": "Dockerfile"}],
     }
     if error is not None:
         place = location(error.place) if error.place else None

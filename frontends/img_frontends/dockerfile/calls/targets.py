@@ -26,4 +26,4 @@ def targets(request: FrontendRequest, resolver: Resolver) -> Report:
         }
         listed.append({**present(document), "location": location(stage.start.line.whole)})
         rows.append((" ".join(filter(None, (stage.name, "(default)" if default else ""))), words))
-    return Report(columns(rows), {"targets": listed, "sources": [encoded(request.text)]})
+    return Report(columns(rows, 1), {"targets": listed, "sources": [encoded(request.text)]})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,24 +34,21 @@ class Finding(NamedTuple):
 class Scene:
     """What is known of a stage where one of its instructions stands. It moves on with the walk: look, don't keep."""
 
-    def __init__(self, env: Mapping[str, str], *, complete: bool = True, shell: bool = False) -> None:
-        self.env = dict(env)
-        self.values: dict[str, str] = {}
-        """The arguments that have a value."""
+    def __init__(self, variables: Mapping[str, str], *, complete: bool = True, shell: bool = False) -> None:
+        self.variables = dict(variables)
+        """What words are expanded with: ENV, and ARG that has a value; the later of the two counts."""
         self.declared: set[str] = set()
+        """Every ARG, with a value or without."""
         self.complete = complete
         """False: there may be more variables, since the base image was not asked for or brings ONBUILD."""
         self.shell = shell
         """Whether a SHELL was chosen. True if nobody knows: then nothing can be said against the shell form."""
         self.workdir = False
         """Whether this file has set a working directory."""
-        self.variables: Mapping[str, str] = ChainMap(self.env, self.values)
-        """What words are expanded with: ENV over ARG."""
 
     def child(self, triggers: bool) -> Scene:
         """The beginning of a stage that is made from this one."""
-        scene = Scene(self.env, complete=self.complete and not triggers, shell=self.shell)
-        scene.values.update(self.values)
+        scene = Scene(self.variables, complete=self.complete and not triggers, shell=self.shell)
         scene.declared |= self.declared
         scene.workdir = self.workdir
         return scene
@@ -201,7 +197,7 @@ class Subject:
         if i.keyword == "ENV":
             known = scene.variables
             new = {self.expanded(name, known): self.expanded(value or "", known) for name, value in i.pairs}
-            scene.env.update(new)
+            scene.variables.update(new)
         elif i.keyword == "ARG":
             self._declare(i, scene)
         elif i.keyword == "SHELL":
@@ -215,9 +211,8 @@ class Subject:
             if value is None:
                 value = self.global_values.get(name) if default is None else self.expanded(default, scene.variables)
             scene.declared.add(name)
-            scene.values.pop(name, None)
             if value is not None:
-                scene.values[name] = value
+                scene.variables[name] = value
 
 
 def rows_of(data: bytes) -> tuple[str, ...]:

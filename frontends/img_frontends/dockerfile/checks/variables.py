@@ -56,12 +56,22 @@ def undefined(subject: Subject, i: Instruction, scene: Scene) -> Iterator[Findin
     if not scene.complete:
         return
     seen: set[str] = set()
-    for use, place in _used(i, subject.script.escape):
-        known = use.name in scene.env or use.name in scene.declared or use.name in NEVER_SET
+    for use, place in _unset_in_arg(subject, i) if i.keyword == "ARG" else _used(i, subject.script.escape):
+        known = use.name in scene.variables or use.name in scene.declared or use.name in NEVER_SET
         if not known and use.name not in seen:
             seen.add(use.name)
-            near = _near(use.name, scene.env, scene.declared)
+            near = _near(use.name, scene.variables, scene.declared)
             yield Finding(i.line, place, {"name": use.name, "near": f" (did you mean ${near}?)" if near else ""})
+
+
+def _unset_in_arg(subject: Subject, i: Instruction) -> Iterator[tuple[Use, Place]]:
+    """The variables that the defaults of an ARG use, but for those that it has declared before them itself."""
+    declared: set[str] = set()
+    for (name, _), word in zip(i.pairs, i.words, strict=True):
+        for use in uses(word.text, subject.script.escape):
+            if use.name not in declared:
+                yield use, i.line.place(word.offset + use.offset)
+        declared.add(name)
 
 
 def _used(i: Instruction, escape: str) -> Iterator[tuple[Use, Place]]:
