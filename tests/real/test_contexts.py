@@ -154,14 +154,18 @@ def test_a_git_repository(docker_host: str, registry: Registry, work: Path, user
     (folder / "sub" / "Dockerfile").write_text("FROM scratch\nCOPY . /sub\n")
     (folder / "sub" / "soft").symlink_to("a")
     repositories.commit(folder, {})
-    repositories.git(folder, "branch", "master")  # what the docker of the tests takes for the default, whatever HEAD says
+    repositories.git(
+        folder, "branch", "master"
+    )  # what the docker of the tests takes for the default, whatever HEAD says
     with repositories.daemon(base) as url:
         for number, what in enumerate(("", "#main", "#main:sub", "#:sub")):
             place = work / str(number)
-            place.mkdir(mode=0o777)
+            place.mkdir()
             place.chmod(0o777)
             ours = built(place, user, f"{url}/r.git{what}")
-            theirs = docker(docker_host, registry, place, f"{url}/r.git{what}")
+            # the docker of the tests knows no subdir yet: there it gets that folder
+            given = str(folder / "sub") if what.endswith("sub") else f"{url}/r.git{what}"
+            theirs = docker(docker_host, registry, place, given)
             assert flatten.differences(ours.files, theirs.files) == [], what
 
 
