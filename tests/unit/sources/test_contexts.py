@@ -124,6 +124,7 @@ def test_a_file_in_the_tar_by_name(session: Session) -> None:
         (bases.tar([member("h", tarfile.LNKTYPE, "../../etc/passwd")]), "", "lies outside"),
         (bases.tar([member("h", tarfile.LNKTYPE, "/etc/passwd")]), "", "hard link to /etc/passwd, which is not there"),
     ],
+    ids=range(14),
 )
 def test_wrong_standard_input(session: Session, stdin: bytes, file: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
