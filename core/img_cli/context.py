@@ -11,6 +11,7 @@ from typing import BinaryIO
 from img.plugin.registry import OURS, Registry
 from img.session import Session
 from img.settings import default_root
+from img_cli.config import values
 
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 
@@ -20,11 +21,15 @@ state: dict[str, str] = {}
 
 def open_session(extra: Mapping[str, str] | None = None) -> Session:
     """A session as the environment and the global options want it."""
-    root = Path(state["root"]) if state.get("root") else default_root(os.environ)
-    registry = Registry.discover(disabled(), root)
+    registry = Registry.discover(disabled(), root())
     for name, reason in registry.broken.items():
         print(f"warning: the plugin {name} is left out: {reason}", file=sys.stderr)
-    return Session(root, settings(registry, extra or {}), registry)
+    return Session(root(), settings(registry, extra or {}), registry)
+
+
+def root() -> Path:
+    """The store's folder."""
+    return Path(state["root"]) if state.get("root") else default_root(os.environ)
 
 
 def standard_input(*words: str) -> BinaryIO | None:
@@ -44,13 +49,28 @@ def disabled() -> frozenset[str]:
 
 
 def settings(registry: Registry, extra: Mapping[str, str]) -> dict[str, str]:
-    """Every setting that a plugin declares, from its environment variable or default, and `extra` over them."""
-    values = {s.name: os.environ.get(s.env, s.default) if s.env else s.default for s in registry.settings}
-    values["auth_file"] = ":".join(_auth_files())
-    values["path"] = os.environ.get("PATH", "")
-    values.update({name: _proxy(name) for name in PROXIES})
-    values.update({name: value for name, value in extra.items() if value})
-    return values
+    """Every setting that a plugin declares, from wherever it has its value, and `extra` over them."""
+    found = {value.setting.name: value.value for value in values(registry.settings, os.environ)}
+    found["auth_file"] = ":".join(_auth_files())
+    found["path"] = os.environ.get("PATH", "")
+    found.update(_registries())
+    found.update({name: value for name, value in extra.items() if value})
+    return found
+
+
+def _registries() -> dict[str, str]:
+    """What the plugins for registries want to know of the environment: configuration files and proxies."""
+    get = os.environ.get
+    home = get("HOME", "")
+    return {
+        "home": home,
+        "config_home": get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else ""),
+        "docker_config": get("DOCKER_CONFIG") or (f"{home}/.docker" if home else ""),
+        "registry_auth_file": get("REGISTRY_AUTH_FILE", ""),
+        "registries": get("IMG_REGISTRIES", ""),
+        "registries_conf": get("CONTAINERS_REGISTRIES_CONF", ""),
+        **{name: _proxy(name) for name in PROXIES},
+    }
 
 
 def _proxy(name: str) -> str:

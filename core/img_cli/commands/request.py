@@ -32,6 +32,7 @@ def request_of(given: Mapping[str, Any]) -> Request:
         platforms=listed(given["platform"]),
         outputs=outputs(given),
         no_cache=given["no_cache"],
+        expect_cached=tuple(given["expect_cached"]),
         no_cache_filter=listed(given["no_cache_filter"]),
         pull=given["pull"],
         backend=given["backend"],
@@ -40,8 +41,18 @@ def request_of(given: Mapping[str, Any]) -> Request:
         contexts=pairs(given["build_context"], "--build-context"),
         confinement=confinement(given),
         allow=frozenset(map(_entitlement, listed(given["allow"]))),
+        **hidden(given),
         stdin=standard_input(given["context"], given["file"]),
     )
+
+
+def hidden(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields for ``--secret`` and ``--ssh``."""
+    if not given["secret"] and not given["ssh"]:
+        return {}
+    from img_cli.secrets import parse_secrets, parse_ssh
+
+    return {"secrets": parse_secrets(given["secret"], os.environ), "ssh": parse_ssh(given["ssh"], os.environ)}
 
 
 def settings_of(given: Mapping[str, Any]) -> dict[str, str]:

@@ -32,10 +32,11 @@ def names_of(attrs: Mapping[str, str]) -> list[Reference]:
     return [Reference.parse(name) for name in attrs.get("name", "").split(",") if name]
 
 
-def store_image(host: Host, export: Export, annotations: Annotations) -> Image:
-    """Make every blob of one finished target and put its documents into the store."""
+def store_image(host: Host, export: Export, annotations: Annotations, remote: bool = False) -> Image:
+    """Make every blob of one finished target and put its documents into the store. With `remote`, layers that are only
+    where they came from stay there."""
     target = export.target
-    blobs = _blobs(host, export)
+    blobs = _blobs(host, export, remote)
     image = assemble(
         target.config,
         [blob.descriptor for blob in blobs],
@@ -49,22 +50,28 @@ def store_image(host: Host, export: Export, annotations: Annotations) -> Image:
     return image
 
 
-def _blobs(host: Host, export: Export) -> list[LayerBlob]:
+def _blobs(host: Host, export: Export, remote: bool) -> list[LayerBlob]:
     """The blob of each layer. Those that have to be made are made side by side."""
     layers = host.store.layers
+
+    def blob(group: tuple[str, ...]) -> LayerBlob:
+        return (remote and layers.promised(group)) or layers.blob(group)
+
     if all(map(layers.has_blob, export.groups)):
-        return [layers.blob(group) for group in export.groups]
+        return [blob(group) for group in export.groups]
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(THREADS, "layer") as pool:
-        return list(pool.map(layers.blob, export.groups))
+        return list(pool.map(blob, export.groups))
 
 
-def store_all(host: Host, exports: Sequence[Export], attrs: Mapping[str, str]) -> tuple[Descriptor, list[Image]]:
+def store_all(
+    host: Host, exports: Sequence[Export], attrs: Mapping[str, str], remote: bool = False
+) -> tuple[Descriptor, list[Image]]:
     """The images of all targets, and what stands for them: the one manifest, or an index of several. Annotations come
-    from `attrs`."""
+    from `attrs`; `remote` as for `store_image`."""
     notes = Annotations.of(attrs)
-    images = [store_image(host, export, notes) for export in exports]
+    images = [store_image(host, export, notes, remote) for export in exports]
     described = [
         replace(image.descriptor, annotations=notes.at("manifest-descriptor", export.target.platform))
         for image, export in zip(images, exports, strict=True)

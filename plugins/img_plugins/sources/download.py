@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from img._version import VERSION
 from img.errors import Cancelled, SourceError
 from img.events import Progress
 from img.ports import Host
-from img_plugins.registry.transport import CONNECT, READ, origin
+from img_plugins.registry.network import Failure, Network
+from img_plugins.registry.transport import origin
 
 TRIES = 4
 REDIRECTS = 10
@@ -30,7 +30,11 @@ class Answer(NamedTuple):
 
 
 class Again(Exception):
-    """The transfer broke in a way that another try may mend."""
+    """The transfer broke in a way that another try may mend, after the time that ``Retry-After`` says."""
+
+    def __init__(self, message: str, after: str = "") -> None:
+        super().__init__(message)
+        self.after = after
 
 
 def shown(url: str) -> str:
@@ -44,7 +48,7 @@ class Downloads:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._pools: dict[str, Any] = {}
+        self._network = Network(host.settings, lambda: host.cancelled)
 
     def get(self, url: str, headers: Mapping[str, str], take: Callable[[Answer], Any], downgrade: bool = False) -> Any:
         """GET `url` and hand the answer to `take`, once more from the start if the transfer breaks; returns its result.
@@ -52,14 +56,14 @@ class Downloads:
         `downgrade` allows a redirect from https to http (for bytes that a checksum vouches for). Raises `SourceError`,
         `Cancelled`, and what `take` raises.
         """
-        problem = ""
+        problem, after = "", ""
         for attempt in range(TRIES):
             if attempt:
-                self._wait(0.2 * 3 ** (attempt - 1))
+                self._network.wait(attempt - 1, after)
             try:
                 return self._once(url, headers, take, downgrade)
             except Again as error:
-                problem = str(error)
+                problem, after = str(error), error.after
         raise SourceError(f"can't download {shown(url)}: {problem}", hint="check the address, and try again later")
 
     def _once(self, url: str, headers: Mapping[str, str], take: Callable[[Answer], Any], downgrade: bool) -> Any:
@@ -97,19 +101,14 @@ class Downloads:
     def _send(self, here: str, headers: Mapping[str, str], url: str) -> Any:
         import urllib3
 
-        sent = {"User-Agent": f"img/{VERSION}", "Accept-Encoding": "identity", **headers}
         try:
-            return self._pool(here).request(
-                "GET", _bare(here), headers=sent, preload_content=False, redirect=False, decode_content=False
-            )
-        except urllib3.exceptions.NewConnectionError as error:
-            raise self._unreachable(url, error) from error
-        except urllib3.exceptions.LocationParseError as error:
-            raise SourceError(f"{shown(url)} is not a URL: {error}") from error
-        except urllib3.exceptions.SSLError as error:
-            raise self._unreachable(url, error) from error
-        except urllib3.exceptions.HTTPError as error:
-            raise Again(_words(error)) from error
+            return self._network.send("GET", _bare(here), {"Accept-Encoding": "identity", **headers})
+        except Failure as failure:
+            if failure.refused:
+                raise self._unreachable(url, failure.cause) from failure
+            if isinstance(failure.cause, urllib3.exceptions.LocationParseError):
+                raise SourceError(f"{shown(url)} is not a URL: {failure.cause}") from failure
+            raise Again(_words(failure.cause)) from failure
 
     def _body(self, response: Any, url: str) -> Iterator[bytes]:
         import urllib3
@@ -132,10 +131,7 @@ class Downloads:
     def _refused(self, response: Any, url: str) -> Exception:
         status = response.status
         if status == 429 or status >= 500:
-            after = response.headers.get("Retry-After", "")
-            if after.isdigit():
-                self._wait(min(float(after), 30.0))
-            return Again(f"the server answered {status}")
+            return Again(f"the server answered {status}", response.headers.get("Retry-After", ""))
         hint = {404: "check the address", 401: "it needs a login", 403: "it needs a login, or is not public"}
         return SourceError(f"{shown(url)} can't be had: the server answered {status}", hint=hint.get(status, ""))
 
@@ -150,52 +146,6 @@ class Downloads:
     def _check(self) -> None:
         if self._host.cancelled:
             raise Cancelled
-
-    def _wait(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            self._check()
-            time.sleep(min(left, 0.05))
-
-    def _pool(self, url: str) -> Any:
-        import urllib3
-
-        proxy = self._proxy(url)
-        if proxy not in self._pools:
-            timeout = urllib3.Timeout(connect=CONNECT, read=READ)
-            if proxy:
-                given = _basic(proxy).get("Authorization")
-                self._pools[proxy] = urllib3.ProxyManager(
-                    _bare(proxy),
-                    proxy_headers={"Proxy-Authorization": given} if given else None,
-                    timeout=timeout,
-                    retries=False,
-                )
-            else:
-                self._pools[proxy] = urllib3.PoolManager(maxsize=4, timeout=timeout, retries=False)
-        return self._pools[proxy]
-
-    def _proxy(self, url: str) -> str:
-        """The proxy for a URL, empty for none, by the rules that curl and Go share."""
-        parts = urlsplit(url)
-        settings = self._host.settings
-        proxy = settings.get(f"{parts.scheme}_proxy", "")
-        if not proxy or _exempt(parts.hostname or "", settings.get("no_proxy", "")):
-            return ""
-        return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def _exempt(name: str, rules: str) -> bool:
-    """Whether ``no_proxy`` names the host: itself, a domain above it, or ``*``; this machine always is."""
-    from img_plugins.registry.transport import is_loopback
-
-    if is_loopback(f"[{name}]" if ":" in name else name):
-        return True
-    for rule in rules.split(","):
-        rule = rule.strip().lower().partition(":")[0].removeprefix("*").lstrip(".") or rule.strip()
-        if rule == "*" or (rule and (name == rule or name.endswith(f".{rule}"))):
-            return True
-    return False
 
 
 def _bare(url: str) -> str:

@@ -16,6 +16,7 @@ from tests.unit.sources.conftest import Host
 from img.digest import sha256
 from img.errors import Cancelled, SourceError, UsageError
 from img.ir.nodes import Source
+from img_plugins.registry import network
 from img_plugins.sources import download
 from img_plugins.sources.http import HttpSource
 
@@ -25,7 +26,7 @@ BODY = b"x" * 300_000
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between tries are short."""
-    monkeypatch.setattr(download.Downloads, "_wait", lambda self, seconds: self._check())
+    monkeypatch.setattr(network.Network, "wait", lambda self, attempt, after=None: None)
 
 
 def only(host: Host, source: Source) -> Path:
@@ -192,22 +193,3 @@ def test_cancelling_wakes_a_stalled_download(host: Host, web: Web) -> None:
     with pytest.raises(Cancelled):
         HttpSource(host).pin(Source("http", url))
     assert time.monotonic() - started < 10
-
-
-@pytest.mark.parametrize(
-    ("name", "rules", "exempt"),
-    [
-        ("a.example.com", "example.com", True),
-        ("a.example.com", ".example.com", True),
-        ("example.com", "*.example.com", True),
-        ("badexample.com", "example.com", False),
-        ("a.b", "*", True),
-        ("a.b", "", False),
-        ("a.b", "a.b:80, c", True),
-        ("127.0.0.1", "", True),
-        ("localhost", "", True),
-        ("::1", "", True),
-    ],
-)
-def test_no_proxy(name: str, rules: str, exempt: bool) -> None:
-    assert download._exempt(name, rules) is exempt
