@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from img.plugin.registry import OURS, Registry
 from img.session import Session
@@ -21,8 +23,6 @@ def open_session(extra: Mapping[str, str] | None = None) -> Session:
     """A session as the environment and the global options want it."""
     registry = Registry.discover(disabled(), root())
     for name, reason in registry.broken.items():
-        import sys
-
         print(f"warning: the plugin {name} is left out: {reason}", file=sys.stderr)
     return Session(root(), settings(registry, extra or {}), registry)
 
@@ -30,6 +30,11 @@ def open_session(extra: Mapping[str, str] | None = None) -> Session:
 def root() -> Path:
     """The store's folder."""
     return Path(state["root"]) if state.get("root") else default_root(os.environ)
+
+
+def standard_input(*words: str) -> BinaryIO | None:
+    """Standard input's bytes if one of `words` is ``-``, and there is one."""
+    return sys.stdin.buffer if "-" in words and sys.stdin is not None else None
 
 
 def disabled() -> frozenset[str]:

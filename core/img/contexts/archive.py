@@ -14,6 +14,10 @@ BLOCK = 512
 CHUNK = 1 << 20
 
 
+class NoTar(UsageError):
+    """Compressed data, but no tar is in it."""
+
+
 def unpack_or_read(stream: BinaryIO, dest: Path, what: str) -> bytes | None:
     """Unpack the tar that `stream` holds into the empty folder `dest` and return None; a stream that is no tar is a
     build file, and returned. `what` names the stream in errors. The stream is read to its end.
@@ -28,7 +32,7 @@ def unpack_or_read(stream: BinaryIO, dest: Path, what: str) -> bytes | None:
                 pass
             return None
         if kind:
-            raise UsageError(f"{what} is {kind} data, but no tar is in it", hint="send a tar, or a build file as it is")
+            raise NoTar(f"{what} is {kind} data, but no tar is in it", hint="send a tar, or a build file as it is")
         if not head:
             raise UsageError(f"{what} is empty", hint="send a tar of a folder, or a build file")
         return _text(head, rest, what)

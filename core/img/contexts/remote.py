@@ -57,16 +57,13 @@ def fetch(engine: Engine, source: Source) -> Opened:
 
 
 def _unpacked(engine: Engine, file: Path, key: str, name: str) -> Path | None:
-    from img.contexts.archive import unpack_or_read
+    """The tar in `file` as a folder of the store; None if it is no tar."""
+    from img.contexts.archive import NoTar, unpack_or_read
     from img.digest import digest_of
-
-    class NoTar(Exception):
-        """It is a plain file."""
 
     def make(dest: Path) -> None:
         with file.open("rb") as stream:
-            if unpack_or_read(stream, dest, name) is not None:
-                raise NoTar
+            unpack_or_read(stream, dest, name)
 
     if not _may_be_tar(file):
         return None
@@ -87,12 +84,16 @@ def _may_be_tar(file: Path) -> bool:
 
 
 def text_of(opened: Opened, what: str) -> bytes:
-    """The single file as a build file. Raises `UsageError` if it is too long for one."""
+    """The single file as a build file. Raises `UsageError` if it is too long for one, or compressed."""
     from img.contexts.reading import read_text
+    from img.oci.compress import sniff
 
     assert opened.single is not None
     with opened.single.open("rb") as stream:
-        return read_text(stream, what)
+        text = read_text(stream, what)
+    if kind := sniff(text):
+        raise UsageError(f"{what} is {kind} data, but no tar is in it", hint="serve a tar, or a build file as it is")
+    return text
 
 
 def modified(engine: Engine, source: Source) -> int | None:

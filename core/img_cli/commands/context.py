@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json as encoder
-import sys
 from typing import TYPE_CHECKING, Any
 
 from img_cli.commands.ls import human
-from img_cli.context import open_session
+from img_cli.context import open_session, standard_input
 from img_cli.outcome import printable
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ def ls(context: str, file: str, why: str, json: bool) -> int:
     from img.request import Request
     from img_cli.commands.build import stop_on_signals
 
-    stdin = sys.stdin.buffer if "-" in (context, file) else None
+    stdin = standard_input(context, file)
     with open_session() as session:
         stop_on_signals(session)
         listing = session.listing(Request(context=context, file=file, stdin=stdin))

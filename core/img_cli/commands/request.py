@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from img.errors import UsageError
 from img.ir.values import Confinement, Limit
 from img.request import Request
+from img_cli.context import standard_input
 
 ENTITLEMENTS = ("network.host", "security.insecure", "device")
 NETWORKS = ("", "default", "host", "none")
@@ -42,7 +42,7 @@ def request_of(given: Mapping[str, Any]) -> Request:
         confinement=confinement(given),
         allow=frozenset(map(_entitlement, listed(given["allow"]))),
         **hidden(given),
-        stdin=sys.stdin.buffer if "-" in (given["context"], given["file"]) else None,
+        stdin=standard_input(given["context"], given["file"]),
     )
 
 

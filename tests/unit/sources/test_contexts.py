@@ -124,6 +124,7 @@ def test_a_file_in_the_tar_by_name(session: Session) -> None:
         (bases.tar([member("h", tarfile.LNKTYPE, "../../etc/passwd")]), "", "lies outside"),
         (bases.tar([member("h", tarfile.LNKTYPE, "/etc/passwd")]), "", "hard link to /etc/passwd, which is not there"),
     ],
+    ids=range(14),
 )
 def test_wrong_standard_input(session: Session, stdin: bytes, file: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
@@ -262,6 +263,8 @@ def test_a_build_file_behind_a_url(session: Session, web: Web) -> None:
     assert (main.text, list(main.folder.iterdir())) == (DOCKERFILE, [])
     with pytest.raises(UsageError, match="nothing for -f x"):
         opened(session, url, file="x")
+    with pytest.raises(UsageError, match="is gzip data, but no tar"):
+        opened(session, web.put("/Dockerfile.gz", gzip.compress(DOCKERFILE * 100)))
     with pytest.raises(SourceError, match="answered 404"):
         opened(session, f"{web.url}/nope")
 
@@ -359,8 +362,9 @@ def test_questions_about_named_contexts_are_repeated(session: Session, tmp_path:
 
 def test_named_urls(session: Session, tmp_path: Path, web: Web) -> None:
     tar = web.put("/c.tgz", gzip.compress(bases.tar([("a", b"1")])))
-    asked = answers(session, tmp_path, {"tar": tar, "file": web.put("/b.txt", b"2")})
-    for name, path in (("tar", "a"), ("file", "b.txt")):
+    packed = web.put("/c.gz", gzip.compress(b"3" * 1000))
+    asked = answers(session, tmp_path, {"tar": tar, "file": web.put("/b.txt", b"2"), "packed": packed})
+    for name, path in (("tar", "a"), ("file", "b.txt"), ("packed", "c.gz")):
         assert asked.named(name, "linux/amd64") == Source("local", name)
         assert [p.name for p in session.engine.context(name).iterdir()] == [path]
         assert asked.modified(name) == UNIX
