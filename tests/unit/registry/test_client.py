@@ -77,7 +77,7 @@ class Server:
 def server() -> Iterator[Server]:
     made = Server("127.0.0.1")
     yield made
-    transport.pool().clear()
+
     made.close()
 
 
