@@ -58,6 +58,8 @@ class MemoryRegistry:
         self.identity = ""
         """The identity token that may be used in place of user and password."""
         self.page = 1000
+        self.largest = 0
+        """Bytes of the largest body it takes; 0: any."""
         self.host = ""
         self.fault: Callable[[Handler], bool] = lambda handler: False
         """Called before each request; True: it has been answered, in whatever way."""
@@ -70,6 +72,8 @@ class MemoryRegistry:
         parts = urlsplit(url)
         path, query = unquote(parts.path), {name: values[-1] for name, values in parse_qs(parts.query).items()}
         with self.lock:
+            if self.largest and len(body) > self.largest:
+                return error(413, "SIZE_INVALID")
             if path == "/token":
                 return self._token(method, parts.query, headers, body)
             if (refused := self._refused(method, path, query, headers.get("Authorization", ""))) is not None:

@@ -33,6 +33,10 @@ class Busy(RegistryError):
     after: str | None = None
 
 
+class TooLarge(RegistryError):
+    """The registry, or a proxy before it, takes no body of that size (413)."""
+
+
 class _Sent(NamedTuple):
     response: Any
     header: str
@@ -211,6 +215,8 @@ class Transport:
             return NotFound(f"{place} is not there{f': {words}' if words else ''}", hint="check the name and the tag")
         hint = "it limits how often it may be asked: log in, or try later" if status == 429 else ""
         message = f"{place} answered {status} to {method}{f': {words}' if words else ''}"
+        if status == 413:
+            return TooLarge(message, hint="a proxy before the registry limits the size of uploads")
         if status not in BUSY:
             return RegistryError(message, hint=hint)
         busy = Busy(message, hint=hint)
