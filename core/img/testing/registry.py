@@ -101,7 +101,7 @@ class MemoryRegistry:
             document = json.loads(body)
             wanted = [document[key] for key in ("config",) if key in document] + document.get("layers", [])
             inner = [d["digest"] for d in document.get("manifests", [])]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             return error(400, "MANIFEST_INVALID")
         missing = [d["digest"] for d in wanted if (name, d["digest"]) not in self.blobs]
         if missing or any((name, digest) not in self.manifests for digest in inner):

@@ -157,8 +157,7 @@ def unreachable(failure: Failure) -> RegistryError:
     import urllib3
 
     error, host = failure.cause, failure.host
-    reason = str(getattr(error, "reason", None) or error)
-    text = reason.rpartition(": ")[2].strip("<>()' ") or type(error).__name__
+    reason, text = str(getattr(error, "reason", None) or error), _words(error)
     kind = urllib3.exceptions
     if isinstance(error, kind.ProxyError):
         return RegistryError(f"can't get through the proxy {host}: {text}", hint="check HTTPS_PROXY and NO_PROXY")
@@ -168,6 +167,22 @@ def unreachable(failure: Failure) -> RegistryError:
     if isinstance(error, kind.TimeoutError) and not isinstance(error, kind.NewConnectionError):
         text = "it does not answer in time"
     return RegistryError(f"can't reach the registry {host}: {text}", hint=hint)
+
+
+def _words(error: BaseException) -> str:
+    """The innermost reason of an exception that wraps others, without the objects around it."""
+    seen = 0
+    while (inner := _inner(error)) is not None and seen < 8:
+        error, seen = inner, seen + 1
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error.args[0]) if error.args else type(error).__name__
+    return text.rpartition(">: ")[2] or text
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    found = (getattr(error, "reason", None), *reversed(error.args), error.__cause__)
+    return next((item for item in found if isinstance(item, BaseException)), None)
 
 
 def _tls_words(reason: str) -> str:
