@@ -194,7 +194,7 @@ def _tls_words(reason: str) -> str:
 def _tls_hint(reason: str, host: str) -> str:
     if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER" in reason or "HTTP_REQUEST" in reason:
         return f'it speaks plain HTTP: [host."{host}"] plain-http = true in registries.toml, or insecure in registries.conf'
-    if "certificate required" in reason.lower() or "CERTIFICATE_REQUIRED" in reason:
+    if "CERTIFICATE_REQUIRED" in reason or "ALERT_BAD_CERTIFICATE" in reason or "ALERT_UNKNOWN_CA" in reason:
         return f"put your certificate into /etc/docker/certs.d/{host}/client.cert, and its key into client.key"
     if "certificate verify failed" in reason:
         return f"put the certificate of its authority into /etc/docker/certs.d/{host}/ca.crt"
