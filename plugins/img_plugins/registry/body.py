@@ -58,6 +58,7 @@ class Blob(io.BufferedIOBase):
 
     def _some(self, most: int) -> bytes:
         while True:
+            self._network.check()
             try:
                 data: bytes = self._response.read(min(most, CHUNK))
             except Exception as error:

@@ -75,8 +75,7 @@ class Network:
         """One request, once; returns urllib3's streaming response. Raises `Failure`, `Cancelled`."""
         import urllib3
 
-        if self._cancelled():
-            raise Cancelled
+        self.check()
         via = proxy_for(url, self._settings, proxy)
         try:
             return self._pool(trust, via).request(
@@ -105,9 +104,13 @@ class Network:
             seconds = min(asked, LONGEST_WAIT)
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            if self._cancelled():
-                raise Cancelled
+            self.check()
             time.sleep(min(left, 0.2))
+
+    def check(self) -> None:
+        """Raises `Cancelled` if the build was cancelled."""
+        if self._cancelled():
+            raise Cancelled
 
     def close(self) -> None:
         """Close all connections; the next request opens new ones."""

@@ -431,6 +431,28 @@ def test_credentials_go_to_the_host_they_are_for(world: World) -> None:
     assert world.asked == [(mirror.host, "m/x"), (registry.host, "x")]
 
 
+def test_through_a_proxy(world: World) -> None:
+    """A registry takes whole URLs as well, so it can stand for a proxy. The proxy's password goes to nobody else."""
+    proxy = world.registry()
+    digest, _ = manifest(proxy)
+    heard: list[str] = []
+
+    def act(handler: Handler) -> bool:
+        heard.append(f"{handler.path} {handler.headers.get('Proxy-Authorization')}")
+        return False
+
+    proxy.fault = act
+    endpoint = Endpoint("registry.example", "x", ("http",), proxy=f"http://user:hush@{proxy.host}")
+    client = Client(endpoint, Transport(endpoint, lambda host, repository: None, world.network))
+    assert client.manifest("1").digest == digest
+    assert heard == ["http://registry.example/v2/x/manifests/1 Basic dXNlcjpodXNo"]
+    proxy.host = "127.0.0.1:1"
+    endpoint = Endpoint("registry.example", "x", ("http",), proxy=f"http://user:hush@{proxy.host}")
+    with pytest.raises(RegistryError, match=r"can't get through the proxy http://127\.0\.0\.1:1") as caught:
+        Client(endpoint, Transport(endpoint, lambda host, repository: None, world.network)).manifest("1")
+    assert "hush" not in caught.value.message
+
+
 def test_a_scheme_is_found_out(world: World) -> None:
     registry = world.registry()
     digest, _ = manifest(registry)
