@@ -44,7 +44,31 @@ def flatten(source: str, folder: Path) -> Flat:
     return Flat(files, config, len(manifest["layers"]))
 
 
-def _apply(path: Path, files: dict[str, File]) -> None:
+class Whole(NamedTuple):
+    """An image of an OCI layout: `Flat`, and when each file was modified."""
+
+    flat: Flat
+    times: dict[str, float]
+
+
+def read_layout(folder: Path) -> Whole:
+    """The one image of an OCI image layout on disk, without any tool."""
+    blobs = folder / "blobs" / "sha256"
+
+    def blob(descriptor: dict[str, Any]) -> Path:
+        return blobs / str(descriptor["digest"]).removeprefix("sha256:")
+
+    (only,) = json.loads((folder / "index.json").read_bytes())["manifests"]
+    manifest = json.loads(blob(only).read_bytes())
+    files: dict[str, File] = {}
+    times: dict[str, float] = {}
+    for layer in manifest["layers"]:
+        _apply(blob(layer), files, times)
+    config = json.loads(blob(manifest["config"]).read_bytes())
+    return Whole(Flat(files, config, len(manifest["layers"])), {name: times[name] for name in files})
+
+
+def _apply(path: Path, files: dict[str, File], times: dict[str, float] | None = None) -> None:
     raw = path.read_bytes()[:2]
     opener = gzip.open if raw == b"\x1f\x8b" else open
     with opener(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
@@ -61,6 +85,9 @@ def _apply(path: Path, files: dict[str, File]) -> None:
                 if not member.isdir():
                     _remove_below(files, name)
                 files[name] = _file(archive, member, files)
+                if times is not None:
+                    first = member.linkname.strip("/").removeprefix("./")
+                    times[name] = times[first] if member.islnk() else member.mtime
 
 
 def _remove_below(files: dict[str, File], folder: str) -> None:
