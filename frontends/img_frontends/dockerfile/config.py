@@ -45,7 +45,8 @@ def _arg(state: StageState, i: Instruction, words: Words) -> None:
         key = words.one(name, word.offset)
         default = None if value is None else words.one(value, word.offset + len(name) + 1)
         state.declare(key, default)
-        shown.append(key if default is None else f"{key}={default}")
+        known = state.args[key]
+        shown.append(key if known is None else f"{key}={known}")
     state.note("ARG " + " ".join(shown))
 
 
@@ -61,6 +62,7 @@ def _command(state: StageState, i: Instruction, words: Words) -> None:
         state.config["Entrypoint"] = argv or None
         if not state.set_cmd:
             state.config.pop("Cmd", None)
+    state.config["ArgsEscaped"] = True
     state.note(f"{i.keyword} {quoted(argv)}")
 
 
