@@ -104,9 +104,16 @@ def _head(case: Case, line: str, place: str) -> None:
         case.about = f"{case.about} {line}".strip()
 
 
+def _words(head: str) -> list[str]:
+    r"""Words in quotes or not; a backslash is kept, since names are written with ``\xff`` and the like."""
+    reader = shlex.shlex(head, posix=True)
+    reader.whitespace_split, reader.escape, reader.commenters = True, "", ""
+    return list(reader)
+
+
 def _section(head: str, text: str, number: int, path: Path) -> Section:
     """``name [-> target | = name] [attribute…]``; the blank lines before the next heading belong to nobody."""
-    words = shlex.split(head)
+    words = _words(head)
     attributes: dict[str, str] = {}
     name = words.pop(0) if words else ""
     if not name:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
+from tests.differential.contexts import escaped
 from tests.peers import flatten
 
 
@@ -46,8 +48,9 @@ def _document(image: flatten.Whole) -> dict[str, Any]:
 def unmet(text: str, image: flatten.Whole) -> list[str]:
     """What an expected tree says that is not so: lines ``name kind mode uid:gid [link]``, or ``name absent``."""
     found: list[str] = []
-    for line in text.splitlines():
-        name, *rest = line.split()
+    for line in filter(None, text.splitlines()):
+        word, *rest = line.split()
+        name = os.fsdecode(escaped(word))
         file = image.flat.files.get(name)
         if rest == ["absent"]:
             if file is not None:
