@@ -114,7 +114,7 @@ def buildkit_root() -> Path:
         part = path.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         argv = ["mmdebstrap", "--variant=minbase", '--aptopt=Acquire::Check-Valid-Until "false"']
-        argv += ["--include=docker.io,docker-cli,docker-buildx,ca-certificates,git,iptables"]
+        argv += ["--include=docker.io,docker-cli,docker-buildx,ca-certificates,git,iptables,xz-utils"]
         argv += ["--keyring=/usr/share/keyrings/debian-archive-keyring.gpg", BUILDKIT_SUITE, str(part), _mirror()]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode:
