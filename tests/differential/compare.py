@@ -38,7 +38,7 @@ def _document(image: flatten.Whole) -> dict[str, Any]:
     inner = document.pop("config", {})
     history = document.pop("history", [])
     document.pop("created", None)
-    document["layers"] = len(document.pop("rootfs")["diff_ids"])
+    document["layers"] = len(document.pop("rootfs")["diff_ids"] or [])
     document |= {f"config.{key}": value for key, value in inner.items() if value not in (None, "", [], {})}
     for number, entry in enumerate(history):
         document[f"history[{number}]"] = {key: value for key, value in entry.items() if key != "created"}

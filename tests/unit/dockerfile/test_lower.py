@@ -94,7 +94,7 @@ HISTORY = [
     ("WORKDIR x", "WORKDIR /x"),
     ('ENV A="1 2" C=3', "ENV A=1 2 C=3"),
     ('CMD ["a", "b"]', 'CMD ["a" "b"]'),
-    ("EXPOSE 81 80", "EXPOSE map[80/tcp:{} 81/tcp:{}]"),
+    ("EXPOSE 81 80", "EXPOSE [80/tcp 81/tcp]"),
     ("VOLUME /a /b", "VOLUME [/a /b]"),
     ("USER x", "USER x"),
 ]
