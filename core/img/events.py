@@ -22,6 +22,8 @@ class StepStarted(NamedTuple):
     title: str
     place: Place | None
     time: float
+    why: str = ""
+    """What changed since the last build, so that it has to run; empty for a first build."""
 
 
 class StepCached(NamedTuple):
@@ -58,6 +60,9 @@ class Warning(NamedTuple):
     message: str
     place: Place | None
     time: float
+    rule: str = ""
+    """The check that says so; the command line shows those at the end, so only reporters for programs print them."""
+    url: str = ""
 
 
 class StepDone(NamedTuple):

@@ -9,7 +9,7 @@ from img.engine import Engine
 from img.errors import ImgError, UsageError
 from img.ir.definition import Definition, Target
 from img.ir.walk import chain
-from img.ports import Export, Snapshot
+from img.ports import Export, Exported, Snapshot
 from img.request import BuildResult, Options
 
 Output = tuple[str, dict[str, str]]
@@ -25,7 +25,7 @@ def chosen(engine: Engine, options: Options) -> list[Output]:
 
     names = ",".join(str(Reference.parse(tag)) for tag in options.tags)
     if not options.outputs:
-        return [("image", {"name": names})] if names else []
+        return [("image", {"name": names, **options.annotations})] if names else []
     outputs: list[Output] = []
     known = engine.registry.names("exporter")
     for asked in options.outputs:
@@ -33,8 +33,10 @@ def chosen(engine: Engine, options: Options) -> list[Output]:
         kind = attrs.pop("type", "")
         if kind not in known:
             raise UsageError(f"there is no output type {kind!r}", hint=f"types: {', '.join(known)}")
-        if names and kind in NAMED:
-            attrs.setdefault("name", names)
+        if kind in NAMED:
+            attrs = {**options.annotations, **attrs}
+            if names:
+                attrs.setdefault("name", names)
         outputs.append((kind, attrs))
     return outputs
 
@@ -44,11 +46,12 @@ def export(
 ) -> BuildResult:
     """Hand each finished target to each exporter."""
     exports = [_finished(engine, target, s) for target, s in zip(definition.targets, snapshots, strict=True)]
-    lines = [engine.load("exporter", kind).export(exports, attrs) for kind, attrs in outputs]
+    done: list[Exported] = [engine.load("exporter", kind).export(exports, attrs) for kind, attrs in outputs]
+    facts = {name: value for one in done for name, value in one.facts.items()}
     names = [name for kind, attrs in outputs if kind == "image" for name in attrs.get("name", "").split(",")]
     found = [(name, engine.store.images.get(name)) for name in names if name]
     images = tuple((name, descriptor.digest) for name, descriptor in found if descriptor is not None)
-    return BuildResult(images, tuple(lines), definition.warnings, tuple(snapshots))
+    return BuildResult(images, tuple(one.line for one in done), definition.warnings, tuple(snapshots), facts)
 
 
 def layer_groups(target: Target, snapshot: Snapshot) -> list[tuple[str, ...]]:
@@ -73,7 +76,8 @@ def _finished(engine: Engine, target: Target, snapshot: Snapshot) -> Export:
     groups = layer_groups(target, snapshot)
     base = len(snapshot.layers) - (len(chain(target.root)) - 1)
     rows = [engine.store.layers.get(group[-1]) for group in groups[base:]]
-    created = tuple(rfc3339(row.created if row else 0.0) for row in rows)
+    now = target.epoch
+    created = tuple(rfc3339(row.created if row else 0.0) if now is None else rfc3339(now) for row in rows)
     return Export(target, snapshot, tuple(groups), created)
 
 

@@ -120,8 +120,9 @@ def _stamp(target: str) -> str:
     places = list(spec.submodule_search_locations or ()) if spec else []
     newest = 0
     for place in places:
-        with os.scandir(place) as files:
-            newest = max([newest, *(file.stat().st_mtime_ns for file in files if file.name.endswith((".py", ".lark")))])
+        for folder, _, names in os.walk(place):
+            files = (os.path.join(folder, name) for name in names if name.endswith((".py", ".lark")))
+            newest = max([newest, *(os.stat(file).st_mtime_ns for file in files)])
     return str(newest)
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from img.errors import UsageError
 from img.ir.definition import Advice
@@ -26,6 +27,8 @@ class Options:
     no_cache: bool = False
     pull: bool = False
     backend: str = ""
+    expect_cached: tuple[str, ...] = ()
+    """Wildcards; a step whose title one of them matches, and that has to run, fails the build with the reason."""
     no_cache_filter: tuple[str, ...] = ()
     """Groups of nodes (stages) that are made anew whatever the cache has."""
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -59,6 +62,8 @@ class BuildResult:
     lines: tuple[str, ...]
     warnings: tuple[Advice, ...]
     snapshots: tuple[Snapshot, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the exporters say for programs: see `img.ports.Exported`."""
 
 
 def context_folder(request: Request) -> Path:

@@ -10,47 +10,96 @@ from __future__ import annotations
 from typing import Any
 
 ONE, MANY, SWITCH = "one", "many", "switch"
+TRUE, FALSE = ("true", "1"), ("false", "0")
 
 BUILD: dict[str, tuple[str, str]] = {
-    "--file": ("file", ONE),
-    "-f": ("file", ONE),
-    "--tag": ("tag", MANY),
-    "-t": ("tag", MANY),
-    "--build-arg": ("build_arg", MANY),
-    "--label": ("label", MANY),
-    "--target": ("target", ONE),
-    "--platform": ("platform", MANY),
-    "--output": ("output", MANY),
-    "-o": ("output", MANY),
-    "--progress": ("progress", ONE),
-    "--no-cache": ("no_cache", SWITCH),
-    "--pull": ("pull", SWITCH),
-    "--quiet": ("quiet", SWITCH),
-    "-q": ("quiet", SWITCH),
+    "--add-host": ("add_host", MANY),
+    "--allow": ("allow", MANY),
+    "--annotation": ("annotation", MANY),
     "--backend": ("backend", ONE),
     "-b": ("backend", ONE),
+    "--build-arg": ("build_arg", MANY),
+    "--build-context": ("build_context", MANY),
+    "--call": ("call", ONE),
+    "--cgroup-parent": ("cgroup_parent", ONE),
+    "--check": ("check", SWITCH),
+    "--expect-cached": ("expect_cached", MANY),
+    "--file": ("file", ONE),
+    "-f": ("file", ONE),
     "--frontend": ("frontend", ONE),
-    "--print": ("print_", ONE),
+    "--iidfile": ("iidfile", ONE),
+    "--label": ("label", MANY),
+    "--load": ("load", SWITCH),
+    "--metadata-file": ("metadata_file", ONE),
     "--network": ("network", ONE),
+    "--no-cache": ("no_cache", SWITCH),
+    "--no-cache-filter": ("no_cache_filter", MANY),
+    "--output": ("output", MANY),
+    "-o": ("output", MANY),
+    "--platform": ("platform", MANY),
+    "--print": ("print_", ONE),
+    "--progress": ("progress", ONE),
+    "--pull": ("pull", SWITCH),
+    "--push": ("push", SWITCH),
+    "--quiet": ("quiet", SWITCH),
+    "-q": ("quiet", SWITCH),
+    "--secret": ("secret", MANY),
+    "--shm-size": ("shm_size", ONE),
+    "--ssh": ("ssh", MANY),
+    "--tag": ("tag", MANY),
+    "-t": ("tag", MANY),
+    "--target": ("target", ONE),
+    "--ulimit": ("ulimit", MANY),
 }
 
-DEFAULTS: dict[str, Any] = {
-    "file": "",
-    "tag": [],
-    "build_arg": [],
-    "label": [],
-    "target": "",
-    "platform": [],
-    "output": [],
-    "progress": "auto",
-    "no_cache": False,
-    "pull": False,
-    "quiet": False,
-    "backend": "",
-    "frontend": "",
-    "print_": "",
-    "network": "",
+_EMPTY: dict[str, Any] = {ONE: "", MANY: [], SWITCH: False}
+DEFAULTS: dict[str, Any] = {**{name: _EMPTY[kind] for name, kind in BUILD.values()}, "progress": "auto"}
+
+REFUSED = {
+    "--attest": "attestations are not made yet",
+    "--provenance": "attestations are not made yet",
+    "--sbom": "attestations are not made yet",
+    "--cache-from": "remote caches are not read yet",
+    "--cache-to": "remote caches are not written yet",
+    "--builder": "there are no builders to choose from: --backend says who runs the steps",
+    "--compress": "nothing is sent to a daemon",
+    "--cpu-period": "limits are not set yet",
+    "--cpu-quota": "limits are not set yet",
+    "--cpu-shares": "limits are not set yet",
+    "--cpuset-cpus": "limits are not set yet",
+    "--cpuset-mems": "limits are not set yet",
+    "--memory": "limits are not set yet",
+    "--memory-swap": "limits are not set yet",
+    "-m": "limits are not set yet",
+    "-c": "limits are not set yet",
+    "--force-rm": "no intermediate containers are kept",
+    "--rm": "no intermediate containers are kept",
+    "--isolation": "that is for Windows",
+    "--security-opt": "profiles of one's own are not read yet",
+    "--squash": "layers are not squashed",
 }
+"""Flags of ``docker build`` that do nothing here, and why. Silence would be worse than an error."""
+
+
+def refused(arguments: list[str]) -> tuple[str, str] | None:
+    """The first flag of docker's in `arguments` that img does not have, and why."""
+    for word in arguments:
+        name = word.partition("=")[0]
+        if name in REFUSED:
+            return name, REFUSED[name]
+    return None
+
+
+def plain_switches(arguments: list[str]) -> list[str]:
+    """The same words, with ``--pull=true`` as ``--pull`` and without ``--pull=false``: typer knows only bare switches."""
+    words: list[str] = []
+    for word in arguments:
+        name, equals, value = word.partition("=")
+        if equals and name in BUILD and BUILD[name][1] == SWITCH and value.lower() in (*TRUE, *FALSE):
+            word = name if value.lower() in TRUE else ""
+        if word or not equals:
+            words.append(word)
+    return words
 
 
 def parse_build(arguments: list[str]) -> dict[str, Any] | None:
@@ -67,9 +116,9 @@ def parse_build(arguments: list[str]) -> dict[str, Any] | None:
             return None
         parameter, kind = BUILD[name]
         if kind == SWITCH:
-            if equals:
+            if equals and value.lower() not in (*TRUE, *FALSE):
                 return None
-            found[parameter] = True
+            found[parameter] = not equals or value.lower() in TRUE
             continue
         if not equals:
             value = next(waiting, "")

@@ -31,6 +31,7 @@ def img_offers() -> Iterable[Offer]:
         Offer("exporter", "oci", "an OCI image layout, as tar or folder", _ + "exporters.oci:OciExporter"),
         Offer("exporter", "tar", "the root filesystem as a tar", _ + "exporters.tar:TarExporter"),
         Offer("exporter", "local", "the root filesystem as a folder", _ + "exporters.local:LocalExporter"),
+        Offer("registry", "distribution", "registries, and who may use them", _ + "registry.access:Registries"),
         Offer("reporter", "plain", "lines of text", _ + "reporters.plain:PlainReporter"),
         Offer("reporter", "tty", "a live display", _ + "reporters.tty:TtyReporter"),
         Offer("reporter", "json", "one JSON object an event", _ + "reporters.json:JsonReporter"),

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.peers import bases, builders, servers
+from tests.peers import apps, bases, builders, servers
 
 
 def empty_runs(context: Path, base: str) -> None:
@@ -47,11 +47,29 @@ def cached(context: Path, base: str) -> None:
     (context / "Dockerfile").write_text(f"FROM {base}\n" + "".join(f"RUN echo {n} > /f{n}\n" for n in range(40)))
 
 
+def c_program(context: Path, base: str) -> None:
+    _app(apps.c_program, context, base)
+
+
+def python_app(context: Path, base: str) -> None:
+    _app(apps.python_app, context, base)
+
+
+def _app(make: Callable[[Path, str, str], Path], context: Path, base: str) -> None:
+    """One of the applications, with a build argument that makes its first stage start anew."""
+    make(context, base.replace("busybox:1", "debian:12"), base)
+    file = context / "Dockerfile"
+    first, _, rest = file.read_text().partition("\n")
+    file.write_text(f"{first}\nARG ROUND\n{rest}")
+
+
 WORKLOADS: dict[str, tuple[Callable[[Path, str], None], bool, str]] = {
     "empty": (empty_runs, True, "20 steps of `RUN true`, nothing cached"),
     "sleeps": (sleeps, True, "12 stages of `RUN sleep 1`, joined"),
     "files": (files, True, "COPY of 2,000 files onto scratch"),
     "big": (big_run, True, "one RUN that writes 12 MB"),
+    "c": (c_program, True, "multi-stage C program: apt-get install gcc, compile, COPY --from"),
+    "python": (python_app, True, "Python application: apt-get install python3-pip, pip install"),
     "cached": (cached, False, "40 steps, everything cached"),
 }
 
@@ -71,6 +89,7 @@ def main() -> None:
     try:
         with servers.registry(ground / "registry") as registry, servers.dockerd(ground / "docker") as host:
             base = bases.push_busybox(registry.host, ground / "busybox")
+            bases.push_debian(registry.host, ground / "debian")
             print("| workload | img s | docker s | buildah s | docker / img | buildah / img |")
             print("| --- | --- | --- | --- | --- | --- |")
             for name in names:

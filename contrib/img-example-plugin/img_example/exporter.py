@@ -7,7 +7,7 @@ from pathlib import Path
 
 from img.errors import UsageError
 from img.files.view import View
-from img.ports import Export, Host
+from img.ports import Export, Exported, Host
 
 
 class FilesExporter:
@@ -16,7 +16,7 @@ class FilesExporter:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> str:
+    def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> Exported:
         """Write the list; returns its name."""
         if set(attrs) != {"dest"}:
             raise UsageError("--output type=files takes dest, and nothing else")
@@ -24,7 +24,7 @@ class FilesExporter:
         names = self._host.sandbox.call("img_example.exporter:names", trees)
         prefix = self._host.settings.get("files_prefix", "")
         Path(attrs["dest"]).write_text("".join(f"{prefix}{name}\n" for name in names))
-        return attrs["dest"]
+        return Exported(attrs["dest"], {})
 
 
 def names(trees: Sequence[str]) -> list[str]:

@@ -41,17 +41,24 @@ class Image:
 
 
 def assemble(
-    config: Mapping[str, Json], layers: Sequence[Descriptor], diff_ids: Sequence[str], created: Sequence[str]
+    config: Mapping[str, Json],
+    layers: Sequence[Descriptor],
+    diff_ids: Sequence[str],
+    created: Sequence[str],
+    *,
+    epoch: str = "",
+    annotations: Mapping[str, str] | None = None,
 ) -> Image:
     """Complete `config` with ``rootfs``, ``created`` and the times of its new history entries, and make the manifest.
 
     New are the entries without ``created`` at the end; each that stands for a layer takes the next time of `created`,
-    and an empty one the time of the layer before it. Raises `ImgError` if history and layers do not fit.
+    and an empty one the time of the layer before it. With `epoch` (RFC 3339) that is what every new entry, and the
+    image, says. Raises `ImgError` if history and layers do not fit.
     """
-    history, latest = _history(config.get("history") or [], created, len(layers))
+    history, latest = _history(config.get("history") or [], created, len(layers), epoch)
     document: dict[str, Json] = {
         **config,
-        "created": latest or "1970-01-01T00:00:00Z",
+        "created": epoch or latest or "1970-01-01T00:00:00Z",
         "history": history,
         "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
     }
@@ -59,15 +66,15 @@ def assemble(
     ordered.update({key: value for key, value in document.items() if key not in ordered})
     config_bytes = encode(ordered)
     config_descriptor = Descriptor(OCI_CONFIG, sha256(config_bytes), len(config_bytes))
-    manifest = encode(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": config_descriptor.to_json(),
-            "layers": [layer.to_json() for layer in layers],
-        },
-        indent=2,
-    )
+    parts: dict[str, Json] = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": config_descriptor.to_json(),
+        "layers": [layer.to_json() for layer in layers],
+    }
+    if annotations:
+        parts["annotations"] = dict(annotations)
+    manifest = encode(parts, indent=2)
     platform = {key: config[key] for key in ("architecture", "os", "variant") if config.get(key)}
     descriptor = Descriptor(OCI_MANIFEST, sha256(manifest), len(manifest), platform)
     return Image(config_bytes, manifest, descriptor, config_descriptor, tuple(layers), tuple(diff_ids))
@@ -80,7 +87,9 @@ def encode(document: Json, indent: int | None = None) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _history(entries: Sequence[Mapping[str, Json]], created: Sequence[str], layers: int) -> tuple[list[Json], str]:
+def _history(
+    entries: Sequence[Mapping[str, Json]], created: Sequence[str], layers: int, epoch: str
+) -> tuple[list[Json], str]:
     """The history with all times filled in, and the last of them."""
     times = iter(created)
     latest = next((str(entry["created"]) for entry in reversed(entries) if entry.get("created")), "")
@@ -95,7 +104,7 @@ def _history(entries: Sequence[Mapping[str, Json]], created: Sequence[str], laye
             now = next(times, "")
             if not now:
                 raise ImgError("the image's history names more layers than it has; this is an error of the frontend")
-        finished.append({"created": now or first or latest or "1970-01-01T00:00:00Z", **entry})
+        finished.append({"created": epoch or now or first or latest or "1970-01-01T00:00:00Z", **entry})
         latest = finished[-1]["created"]
     named = sum(1 for entry in entries if not entry.get("empty_layer"))
     if entries and next(times, None) is not None and named < layers:

@@ -67,46 +67,70 @@ def options(
         surroundings.state["plugins"] = "none"
 
 
+def _one(*names: str, help: str) -> Any:
+    return typer.Option(*names, help=help)
+
+
+Words = list[str] | None
+
+
 @app.command()
 def build(
-    context: Annotated[str, typer.Argument(metavar="CONTEXT", help="The folder to build from.")],
-    file: Annotated[str, typer.Option("--file", "-f", help="The build file (default: Dockerfile in CONTEXT).")] = "",
-    tag: Annotated[list[str] | None, typer.Option("--tag", "-t", help="Name the image. May be repeated.")] = None,
-    build_arg: Annotated[list[str] | None, typer.Option("--build-arg", help="NAME=VALUE for an ARG.")] = None,
-    label: Annotated[list[str] | None, typer.Option("--label", help="NAME=VALUE label of the image.")] = None,
-    target: Annotated[str, typer.Option("--target", help="The stage to build.")] = "",
-    platform: Annotated[list[str] | None, typer.Option("--platform", help="os/architecture[/variant].")] = None,
-    output: Annotated[list[str] | None, typer.Option("--output", "-o", help="type=TYPE,dest=PATH…")] = None,
-    progress: Annotated[str, typer.Option("--progress", help="auto, tty, plain, json or quiet.")] = "auto",
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step.")] = False,
-    pull: Annotated[bool, typer.Option("--pull", help="Ask the registry for newer bases.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the digest.")] = False,
-    backend: Annotated[str, typer.Option("--backend", "-b", help="Who runs the steps (see img plugins).")] = "",
-    frontend: Annotated[str, typer.Option("--frontend", help="Who reads the build file (see img plugins).")] = "",
-    print_: Annotated[str, typer.Option("--print", help="Show the graph instead of building: ir or dot.")] = "",
-    network: Annotated[str, typer.Option("--network", help="The network of RUN: host or none.")] = "",
+    context: Annotated[str, typer.Argument(metavar="CONTEXT", help="A folder, a URL, or - for standard input.")],
+    add_host: Annotated[Words, _one("--add-host", help="HOST:IP for /etc/hosts of every step.")] = None,
+    allow: Annotated[Words, _one("--allow", help="Grant security.insecure, network.host or device[=NAME].")] = None,
+    annotation: Annotated[Words, _one("--annotation", help="KEY=VALUE annotation of the image.")] = None,
+    backend: Annotated[str, _one("--backend", "-b", help="Who runs the steps (see img plugins).")] = "",
+    build_arg: Annotated[Words, _one("--build-arg", help="NAME=VALUE for an ARG.")] = None,
+    build_context: Annotated[Words, _one("--build-context", help="NAME=folder, URL, docker-image://… …")] = None,
+    call: Annotated[str, _one("--call", help="Ask instead of building: check, outline, targets, describe.")] = "",
+    cgroup_parent: Annotated[str, _one("--cgroup-parent", help="The cgroup that steps run below.")] = "",
+    check: Annotated[bool, _one("--check", help="Check the build file instead of building.")] = False,
+    expect_cached: Annotated[
+        Words, _one("--expect-cached", help="Fail, and say why, if a step like this runs.")
+    ] = None,
+    file: Annotated[str, _one("--file", "-f", help="The build file (default: Dockerfile in CONTEXT).")] = "",
+    frontend: Annotated[str, _one("--frontend", help="Who reads the build file (see img plugins).")] = "",
+    iidfile: Annotated[str, _one("--iidfile", help="Write the image's id to this file.")] = "",
+    label: Annotated[Words, _one("--label", help="NAME=VALUE label of the image.")] = None,
+    load: Annotated[bool, _one("--load", help="Put the image into the store, as -t does.")] = False,
+    metadata_file: Annotated[str, _one("--metadata-file", help="Write what was made to this file, as JSON.")] = "",
+    network: Annotated[str, _one("--network", help="The network of RUN: host or none.")] = "",
+    no_cache: Annotated[bool, _one("--no-cache", help="Run every step.")] = False,
+    no_cache_filter: Annotated[Words, _one("--no-cache-filter", help="Run every step of these stages.")] = None,
+    output: Annotated[Words, _one("--output", "-o", help="type=TYPE,dest=PATH… May be repeated.")] = None,
+    platform: Annotated[Words, _one("--platform", help="os/architecture[/variant].")] = None,
+    print_: Annotated[str, _one("--print", help="Show the graph instead of building: ir or dot.")] = "",
+    progress: Annotated[str, _one("--progress", help="auto, tty, plain, json or quiet.")] = "auto",
+    pull: Annotated[bool, _one("--pull", help="Ask the registry for newer bases.")] = False,
+    push: Annotated[bool, _one("--push", help="Push the image to the registry that its name says.")] = False,
+    quiet: Annotated[bool, _one("--quiet", "-q", help="Print only the image's id.")] = False,
+    secret: Annotated[Words, _one("--secret", help="id=ID[,src=FILE|,env=NAME] for RUN --mount=type=secret.")] = None,
+    shm_size: Annotated[str, _one("--shm-size", help="Size of /dev/shm in steps, e.g. 128m.")] = "",
+    ssh: Annotated[Words, _one("--ssh", help="default, or ID=SOCKET|KEY[,KEY]: for RUN --mount=type=ssh.")] = None,
+    tag: Annotated[Words, _one("--tag", "-t", help="Name the image. May be repeated.")] = None,
+    target: Annotated[str, _one("--target", help="The stage to build.")] = "",
+    ulimit: Annotated[Words, _one("--ulimit", help="NAME=SOFT[:HARD] limit of every step.")] = None,
 ) -> int:
-    """Build an image from a Dockerfile."""
+    """Build an image from a build file."""
+    given: dict[str, Any] = dict(locals())
     from img_cli.commands.build import build as act
 
-    return act(
-        context,
-        file,
-        tag or [],
-        build_arg or [],
-        label or [],
-        target,
-        platform or [],
-        output or [],
-        progress,
-        no_cache,
-        pull,
-        quiet,
-        backend,
-        frontend,
-        print_,
-        network,
-    )
+    return act({name: [] if value is None else value for name, value in given.items()})
+
+
+@app.command()
+def lint(
+    context: Annotated[str, typer.Argument(metavar="[CONTEXT]", help="The folder with the build file.")] = ".",
+    file: Annotated[str, _one("--file", "-f", help="The build file (default: Dockerfile in CONTEXT).")] = "",
+    fix: Annotated[bool, _one("--fix", help="Repair what can be repaired without a change to the image.")] = False,
+    diff: Annotated[bool, _one("--diff", help="Show what --fix would change, and change nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """Check a build file without building, and repair it."""
+    from img_cli.commands.lint import lint as act
+
+    return act(context, file, fix, diff, json)
 
 
 @app.command()
@@ -118,19 +142,123 @@ def ls(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -
 
 
 @app.command()
+def pull(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The image: [HOST/]NAME[:TAG|@DIGEST].")],
+    platform: Annotated[list[str] | None, typer.Option("--platform", help="os/architecture[/variant].")] = None,
+    every: Annotated[bool, typer.Option("--all-platforms", "-a", help="Every platform the image has.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the digest.")] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure-registry", help="Accept plain HTTP, or any certificate.")
+    ] = False,
+) -> int:
+    """Pull an image from a registry into the store."""
+    from img_cli.commands.pull import pull as act
+
+    return act(name, platform or [], every, quiet, insecure)
+
+
+@app.command()
 def push(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The image, with its registry: HOST/NAME:TAG.")],
+    insecure: Annotated[
+        bool, typer.Option("--insecure-registry", help="Accept plain HTTP, or any certificate.")
+    ] = False,
 ) -> int:
     """Push an image to the registry that its name says."""
     from img_cli.commands.push import push as act
 
-    return act(name)
+    return act(name, insecure)
+
+
+@app.command()
+def login(
+    server: Annotated[str, typer.Argument(metavar="[SERVER]", help="The registry (default: Docker Hub).")] = "",
+    user: Annotated[str, typer.Option("--username", "-u", help="The user name.")] = "",
+    password: Annotated[str, typer.Option("--password", "-p", help="The password; others can see it.")] = "",
+    from_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+) -> int:
+    """Log in to a registry, and keep the credentials."""
+    from img_cli.commands.login import login as act
+
+    return act(server, user, password, from_stdin)
+
+
+@app.command()
+def logout(
+    server: Annotated[str, typer.Argument(metavar="[SERVER]", help="The registry (default: Docker Hub).")] = "",
+) -> int:
+    """Forget the credentials for a registry."""
+    from img_cli.commands.login import logout as act
+
+    return act(server)
+
+
+registry = typer.Typer(name="registry", help="Look into how registries are used.", no_args_is_help=True)
+app.add_typer(registry)
+
+
+@registry.command()
+def check(
+    name: Annotated[str, typer.Argument(metavar="HOST[/NAME]", help="A registry, or an image's name.")],
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """Show what is used to speak to a registry, and where it fails."""
+    from img_cli.commands.registry import check as act
+
+    return act(name, json)
+
+
+@app.command()
+def explain(
+    pattern: Annotated[str, typer.Argument(metavar="[STEP]", help="Only steps with this in their title.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """Say why the steps of the last build had to run."""
+    from img_cli.commands.explain import explain as act
+
+    return act(pattern, json)
+
+
+@app.command()
+def du(
+    filter: Annotated[list[str] | None, typer.Option("--filter", "-f", help="FIELD=VALUE; may be repeated.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Every field of each record.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """Show what takes room in the store."""
+    from img_cli.commands.du import du as act
+
+    return act(filter or [], verbose, json)
+
+
+@app.command()
+def prune(
+    filter: Annotated[list[str] | None, typer.Option("--filter", help="FIELD=VALUE; may be repeated.")] = None,
+    all_: Annotated[bool, typer.Option("--all", "-a", help="Also unpacked layers of images.")] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="For scripts of docker's; img never asks.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Every field of each record.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """Remove what no image needs: cached steps, cache mounts, blobs."""
+    from img_cli.commands.du import prune as act
+
+    return act(filter or [], all_, verbose, json)
 
 
 @app.command()
 def plugins(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> int:
     """List what is installed, where it comes from, and whether it works here."""
     from img_cli.commands.plugins import plugins as act
+
+    return act(json)
+
+
+@app.command()
+def settings(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> int:
+    """List every setting, its value, and where that comes from."""
+    from img_cli.commands.settings import settings as act
 
     return act(json)
 
@@ -156,5 +284,11 @@ def _loading(registry: Any, name: str) -> Any:
     return registry.load("command", name)
 
 
-if any(argument not in ("build", "ls", "push", "plugins", "version") for argument in sys.argv[1:2]):
+def _known() -> set[str]:
+    """The names of img's own commands and groups."""
+    own = {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
+    return own | {str(group.name) for group in app.registered_groups}
+
+
+if any(argument not in _known() for argument in sys.argv[1:2]):
     _offered()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from img.errors import Cancelled, UsageError
@@ -14,65 +14,73 @@ from img_cli.context import open_session
 PROGRESS = ("auto", "tty", "plain", "json", "quiet")
 
 
-def build(
-    context: str,
-    file: str,
-    tag: Sequence[str],
-    build_arg: Sequence[str],
-    label: Sequence[str],
-    target: str,
-    platform: Sequence[str],
-    output: Sequence[str],
-    progress: str,
-    no_cache: bool,
-    pull: bool,
-    quiet: bool,
-    backend: str,
-    frontend: str,
-    print_: str,
-    network: str,
-) -> int:
-    """Build, and say what came of it. Raises `ImgError`."""
-    from img.request import Request
+def build(given: Mapping[str, Any]) -> int:
+    """Build what the options `given`, by parameter name, ask for, and say what came of it. Raises `ImgError`."""
+    from img_cli.commands.call import answered, parse_call
+    from img_cli.commands.request import request_of, settings_of
+    from img_cli.commands.warned import Warned
 
+    progress, quiet = given["progress"], given["quiet"]
     if progress not in PROGRESS:
         raise UsageError(f"there is no progress {progress!r}", hint=f"one of {', '.join(PROGRESS)}")
-    for name in (context, file):
+    for name in (given["context"], given["file"]):
         if name == "-":
             raise UsageError("building from standard input is not supported yet", hint="name a folder and a file")
-    if context.startswith(("http://", "https://", "git@", "git://")):
+    if given["context"].startswith(("http://", "https://", "git@", "git://")):
         raise UsageError("building from a URL is not supported yet", hint="clone it, and name the folder")
-    if network not in ("", "default", "host", "none"):
-        raise UsageError(f"--network can't be {network!r}", hint="host or none")
-    request = Request(
-        context=context,
-        file=file,
-        tags=tuple(tag),
-        args=pairs(build_arg, "--build-arg", from_environment=True),
-        labels=pairs(label, "--label"),
-        target=target,
-        platforms=tuple(name for text in platform for name in text.split(",") if name),
-        outputs=tuple(parse_output(text) for text in output),
-        no_cache=no_cache,
-        pull=pull,
-        backend=backend,
-        frontend=frontend,
-    )
-    with open_session({"network": "" if network == "default" else network}) as session:
+    request = request_of(given)
+    call = parse_call(given["call"], given["check"])
+    with open_session(settings_of(given)) as session:
         stop_on_signals(session)
-        if print_:
-            return show_graph(session, request, print_)
-        reporter = session.engine.registry.load("reporter", chosen("quiet" if quiet else progress))
-        result = session.build(request, [reporter(session.engine)])
+        if given["print_"]:
+            return show_graph(session, request, given["print_"])
+        if call:
+            return answered(session, request, call)
+        progress = chosen("quiet" if quiet else progress)
+        reporter = session.engine.registry.load("reporter", progress)
+        warned = Warned()
+        try:
+            result = session.build(request, [reporter(session.engine), warned])
+        finally:
+            if progress not in ("json", "quiet"):
+                warned.show(sys.stderr)
+    _files(result, given)
     told(result, request, quiet)
     return 0
+
+
+def _files(result: Any, given: Mapping[str, Any]) -> None:
+    """``--iidfile`` and ``--metadata-file``, written whole or not at all."""
+    if given["iidfile"]:
+        _write(given["iidfile"], image_id(result))
+    if given["metadata_file"]:
+        import json
+
+        _write(given["metadata_file"], json.dumps(result.facts, indent=2) + "\n")
+
+
+def image_id(result: Any) -> str:
+    """What docker calls the image's id: the digest of its configuration, or of the index if there are several."""
+    facts = result.facts
+    return str(facts.get("containerimage.config.digest") or facts.get("containerimage.digest") or "")
+
+
+def _write(name: str, text: str) -> None:
+    part = f"{name}.{os.getpid()}.part"
+    try:
+        with open(part, "w", encoding="utf-8") as out:
+            out.write(text)
+        os.replace(part, name)
+    except OSError as error:
+        if os.path.exists(part):
+            os.unlink(part)
+        raise UsageError(f"can't write {name}: {error.strerror}", hint="check the folder and its mode") from error
 
 
 def told(result: Any, request: Any, quiet: bool) -> None:
     """The last words: what was built, or that nothing was kept."""
     if quiet:
-        for _, digest in result.images[:1]:
-            print(digest)
+        print(image_id(result))
         return
     for name, digest in result.images:
         print(f"Successfully built {name}\n{digest}", file=sys.stderr)
@@ -121,44 +129,3 @@ def show_graph(session: Any, request: Any, what: str) -> int:
     else:
         raise UsageError(f"--print can't show {what!r}", hint="ir or dot")
     return 0
-
-
-def pairs(words: Sequence[str], flag: str, from_environment: bool = False) -> dict[str, str]:
-    """``name=value`` words. A bare name takes its value from the environment, and is dropped if that has none."""
-    found: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not name or not (equals or from_environment):
-            raise UsageError(f"invalid {flag} value {word!r}", hint=f"{flag} NAME=VALUE")
-        if equals:
-            found[name] = value
-        elif name in os.environ:
-            found[name] = os.environ[name]
-    return found
-
-
-def parse_output(text: str) -> dict[str, str]:
-    """``type=…,dest=…`` (comma-separated, quoted as CSV); a bare path is ``type=local``, ``-`` a tar on stdout."""
-    import csv
-
-    if text == "-":
-        _refuse_terminal()
-        return {"type": "tar", "dest": "-"}
-    if "=" not in text:
-        return {"type": "local", "dest": text}
-    attrs: dict[str, str] = {}
-    for field in next(csv.reader([text]), []):
-        name, equals, value = field.partition("=")
-        if not equals or not name.strip():
-            raise UsageError(f"invalid --output {text!r}: {field!r} is not name=value", hint="type=oci,dest=image.tar")
-        attrs[name.strip().lower()] = value
-    if "type" not in attrs:
-        raise UsageError(f"--output {text!r} has no type", hint="type=oci,dest=image.tar")
-    if attrs.get("dest") == "-":
-        _refuse_terminal()
-    return attrs
-
-
-def _refuse_terminal() -> None:
-    if sys.stdout.isatty():
-        raise UsageError("cowardly refusing to write an archive to a terminal", hint="redirect it, or give dest=FILE")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from img.errors import UsageError
+
 
 def run(arguments: list[str]) -> int:
     """Run a command line; returns the exit code. Raises `ImgError`."""
     if arguments[:1] == ["build"]:
-        from img_cli.options import parse_build
+        from img_cli.options import parse_build, plain_switches, refused
 
         options = parse_build(arguments[1:])
         if options is not None:
             from img_cli.commands.build import build
 
-            return build(**options)
+            return build(options)
+        if found := refused(arguments):
+            raise UsageError(f"img build has no {found[0]}: {found[1]}", hint="leave it out")
+        arguments = plain_switches(arguments)
     from img_cli.commands.app import run_app
 
     return run_app(arguments)

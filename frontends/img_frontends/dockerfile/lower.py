@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from img.errors import FrontendError, ImgError, Place
@@ -13,6 +13,9 @@ from img.ir.values import Notes, Pairs
 from img.oci.platform import Platform
 from img.ports import FrontendRequest, Resolver
 from img_frontends.dockerfile import stages as grouping
+from img_frontends.dockerfile.checks.run import obeyed
+from img_frontends.dockerfile.checks.subject import Subject
+from img_frontends.dockerfile.checks.witness import Witness
 from img_frontends.dockerfile.config import METADATA
 from img_frontends.dockerfile.files import LAYERS
 from img_frontends.dockerfile.parse import joined, parse, parse_line
@@ -32,6 +35,7 @@ def lower(request: FrontendRequest, resolver: Resolver) -> Definition:
     instructions = parse(script)
     before, stages = grouping.split(instructions)
     goal = grouping.target(stages, request.target)
+    resolver = witness = Witness(resolver)
     args = Args(request.args)
     platforms = request.platforms or (request.build_platform,)
     targets = [
@@ -40,7 +44,22 @@ def lower(request: FrontendRequest, resolver: Resolver) -> Definition:
     ]
     unused = args.unused()
     warnings = (Advice(f"one or more build-args [{' '.join(unused)}] were not consumed"),) if unused else ()
-    return Definition(tuple(targets), warnings)
+    return Definition(tuple(targets), (*warnings, *obeyed(Subject(request, script, before, stages, goal, witness))))
+
+
+def try_out(
+    request: FrontendRequest,
+    resolver: Resolver,
+    script: Script,
+    before: tuple[Instruction, ...],
+    stages: tuple[Stage, ...],
+    goals: Sequence[Stage],
+) -> None:
+    """Lower `goals` for the first platform, for the errors and for what it asks the resolver. Raises as `lower` does."""
+    platform = str(Platform.parse((request.platforms or (request.build_platform,))[0]))
+    lowering = _Lowering(request, resolver, script, before, stages, Args(request.args), platform)
+    for goal in goals:
+        lowering.target(goal)
 
 
 class _Lowering:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from img.errors import UsageError
-from img.ports import Export, Host
-from img_plugins.exporters.assembled import check_attrs, names_of, store_all
+from img.ports import Export, Exported, Host
+from img_plugins.exporters.assembled import check_attrs, facts, names_of, store_all
 
 
 class ImageExporter:
@@ -15,7 +15,7 @@ class ImageExporter:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> str:
+    def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> Exported:
         """Returns the names and the digest."""
         check_attrs(attrs, "image", ("name", "push"))
         names = names_of(attrs)
@@ -24,7 +24,7 @@ class ImageExporter:
             raise UsageError(f"push={push} is neither true nor false")
         if push == "true" and not names:
             raise UsageError("type=image,push=true needs a name", hint="add name=… or -t")
-        descriptor, _ = store_all(self._host, exports)
+        descriptor, images = store_all(self._host, exports, attrs)
         for name in names:
             self._host.store.images.set(str(name), descriptor)
         if push == "true":
@@ -32,4 +32,4 @@ class ImageExporter:
             for name in names:
                 exporter.push(str(name), descriptor)
         shown = ", ".join(name.familiar for name in names) or "an image without a name"
-        return f"{shown} {descriptor.digest}"
+        return Exported(f"{shown} {descriptor.digest}", facts(descriptor, images, names))

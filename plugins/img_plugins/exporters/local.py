@@ -13,7 +13,7 @@ from pathlib import Path
 from img.errors import LayerError, StoreError, UsageError
 from img.files.entry import Entry
 from img.oci.untar import Content, read_tar
-from img.ports import Export, Host
+from img.ports import Export, Exported, Host
 from img.store.pipes import read_from
 from img_plugins.exporters.assembled import check_attrs
 
@@ -24,7 +24,7 @@ class LocalExporter:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> str:
+    def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> Exported:
         """Returns where it is."""
         check_attrs(attrs, "local", ("dest",))
         dest = attrs.get("dest", "")
@@ -42,7 +42,7 @@ class LocalExporter:
             raise StoreError(
                 f"can't write {error.filename or dest}: {error.strerror}", hint="check its owner and disk"
             ) from error
-        return dest
+        return Exported(dest, {})
 
 
 def _reader(chunks: Iterator[bytes]) -> Callable[[int], bytes]:

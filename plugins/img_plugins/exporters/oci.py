@@ -13,8 +13,8 @@ from img.oci.mutate import Image, encode
 from img.oci.reference import Reference
 from img.oci.spec import OCI_INDEX, Descriptor
 from img.oci.tar import TarWriter
-from img.ports import Export, Host
-from img_plugins.exporters.assembled import check_attrs, names_of, store_all
+from img.ports import Export, Exported, Host
+from img_plugins.exporters.assembled import check_attrs, facts, names_of, store_all
 from img_plugins.exporters.places import whole_file
 
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
@@ -26,21 +26,21 @@ class OciExporter:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> str:
+    def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> Exported:
         """Returns where it is."""
         check_attrs(attrs, "oci", ("dest", "tar", "name"))
         dest, tar = attrs.get("dest", ""), attrs.get("tar", "true")
         if tar not in ("true", "false"):
             raise UsageError(f"tar={tar} is neither true nor false")
         names = names_of(attrs)
-        descriptor, images = store_all(self._host, exports)
+        descriptor, images = store_all(self._host, exports, attrs)
         index = encode(_index(descriptor, names))
         if tar == "true":
             with whole_file(dest, "oci") as write:
                 self._write_tar(TarWriter(write), index, _blobs(descriptor, images))
         else:
             self._write_folder(dest, index, _blobs(descriptor, images))
-        return f"{dest} {descriptor.digest}"
+        return Exported(f"{dest} {descriptor.digest}", facts(descriptor, images, names))
 
     def _write_tar(self, writer: TarWriter, index: bytes, blobs: Iterable[Descriptor]) -> None:
         for folder in ("blobs", "blobs/sha256"):

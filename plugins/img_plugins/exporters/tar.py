@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from img.errors import UsageError
-from img.ports import Export, Host
+from img.ports import Export, Exported, Host
 from img.store.pipes import read_from
 from img_plugins.exporters.assembled import check_attrs
 from img_plugins.exporters.places import whole_file
@@ -17,7 +17,7 @@ class TarExporter:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> str:
+    def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> Exported:
         """Returns where it is."""
         check_attrs(attrs, "tar", ("dest",))
         if len(exports) != 1:
@@ -26,4 +26,4 @@ class TarExporter:
         with whole_file(attrs.get("dest", ""), "tar") as write:
             for data in read_from(self._host.sandbox.call, "img_plugins.exporters.flat:tar_view", trees):
                 write(data)
-        return attrs["dest"]
+        return Exported(attrs["dest"], {})

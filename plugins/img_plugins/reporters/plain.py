@@ -36,6 +36,8 @@ class PlainReporter:
         if isinstance(event, StepStarted):
             self._started[event.step] = event.time
             self._line(event.step, event.title)
+            if event.why:
+                self._line(event.step, f"not cached: {event.why}")
         elif isinstance(event, StepCached):
             self._line(event.step, event.title)
             self._line(event.step, "CACHED")
@@ -51,7 +53,7 @@ class PlainReporter:
             self._other(event)
 
     def _other(self, event: Event) -> None:
-        if isinstance(event, Warning):
+        if isinstance(event, Warning) and not event.rule:
             print(f"warning: {event.message}", file=self._out)
         elif isinstance(event, Note):
             print(event.message, file=self._out)

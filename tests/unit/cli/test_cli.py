@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from img.errors import FrontendError, ImgError, Place, StepFailed
+from img.errors import FrontendError, ImgError, Place, StepFailed, UsageError
 from img.events import (
     BuildDone,
     BuildStarted,
@@ -24,9 +24,11 @@ from img.events import (
 from img.events import (
     StepFailed as Failed,
 )
+from img.ir.values import Limit
 from img_cli import options
-from img_cli.commands.build import pairs, parse_output
+from img_cli.commands.request import confinement, pairs, size
 from img_cli.outcome import render
+from img_cli.outputs import outputs, parse_annotations, parse_output
 
 
 def img(*arguments: str, root: Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -68,6 +70,7 @@ def test_the_table_is_what_typer_says() -> None:
         ([], None),
         (["a", "b"], None),
         (["--no-cache=x", "."], None),
+        (["--no-cache=true", "--pull=false", "."], {"context": ".", "no_cache": True}),
     ],
 )
 def test_the_fast_parser(arguments: list[str], found: dict[str, object] | None) -> None:
@@ -115,7 +118,7 @@ def test_version_imports_nothing(tmp_path: Path) -> None:
 
 def test_a_cached_build_imports_next_to_nothing(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
-    (tmp_path / "c" / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n" + "ENV A=b\n" * 40)
+    (tmp_path / "c" / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n" + "ENV A='b'\n" * 40)
     arguments = ("build", "-t", "x", "--progress", "plain", str(tmp_path / "c"))
     assert "lark" in imported(*arguments, root=tmp_path / "s")
     assert not imported(*arguments, root=tmp_path / "s") & HEAVY
@@ -169,6 +172,73 @@ def test_outputs() -> None:
     assert parse_output("type=oci,dest=a.tar") == {"type": "oci", "dest": "a.tar"}
     assert parse_output('type=image,"name=a,b"') == {"type": "image", "name": "a,b"}
     assert parse_output("folder") == {"type": "local", "dest": "folder"}
+
+
+def given(**options_: object) -> dict[str, object]:
+    return {**options.DEFAULTS, "context": ".", **options_}
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({}, ()),
+        ({"push": True, "tag": ["h/a"]}, ({"type": "registry"}, {"type": "image"})),
+        ({"load": True, "tag": ["a"]}, ({"type": "image"},)),
+        ({"iidfile": "f"}, ({"type": "image"},)),
+        ({"iidfile": "f", "tag": ["a"]}, ()),
+        ({"output": ["type=oci", "out"]}, ({"type": "oci", "dest": "-"}, {"type": "local", "dest": "out"})),
+    ],
+)
+def test_short_words_for_outputs(asked: dict[str, object], found: tuple[dict[str, str], ...]) -> None:
+    assert outputs(given(**asked)) == found
+
+
+def test_annotations_of_every_level() -> None:
+    words = ["a=b", "index:c=d=e", "manifest,manifest-descriptor:f=", "manifest[linux/arm64]:org.x=y", "http://k=v"]
+    assert parse_annotations(words) == {
+        "annotation-manifest.a": "b",
+        "annotation-index.c": "d=e",
+        "annotation-manifest.f": "",
+        "annotation-manifest-descriptor.f": "",
+        "annotation-manifest[linux/arm64].org.x": "y",
+        "annotation-manifest.http://k": "v",
+    }
+
+
+def test_what_every_step_gets() -> None:
+    found = confinement(given(add_host=["a:1.2.3.4", "b=::1"], ulimit=["nofile=10:20", "core=-1"], shm_size="1.5g"))
+    assert found.hosts == (("a", "1.2.3.4"), ("b", "::1"))
+    assert found.limits == (Limit("nofile", 10, 20), Limit("core", -1, -1))
+    assert found.shm_size == 3 << 29
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"add_host": ["a"]},
+        {"add_host": ["a:b"]},
+        {"add_host": ["a:host-gateway"]},
+        {"ulimit": ["x=1"]},
+        {"ulimit": ["nofile=2:1"]},
+        {"ulimit": ["nofile"]},
+        {"shm_size": "many"},
+    ],
+)
+def test_what_no_step_can_get(asked: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        confinement(given(**asked))
+
+
+def test_sizes_are_powers_of_1024() -> None:
+    assert [size(text, "--x") for text in ("", "5", "5b", "2k", "2KB", "1m", "1gib")] == [
+        0,
+        5,
+        5,
+        2048,
+        2048,
+        1 << 20,
+        1 << 30,
+    ]
 
 
 def test_pairs_take_values_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,127 @@
+"""From the words of ``img build`` to a `Request`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from img.errors import UsageError
+from img.ir.values import Confinement, Limit
+from img.request import Request
+
+ENTITLEMENTS = ("network.host", "security.insecure", "device")
+NETWORKS = ("", "default", "host", "none")
+LIMITS = (
+    "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()  # setrlimit(2)
+)
+
+
+def request_of(given: Mapping[str, Any]) -> Request:
+    """The request that the options `given`, by parameter name, make. Raises `UsageError`."""
+    from img_cli.outputs import outputs, parse_annotations
+
+    return Request(
+        context=given["context"],
+        file=given["file"],
+        tags=tuple(given["tag"]),
+        args=pairs(given["build_arg"], "--build-arg", from_environment=True),
+        labels=pairs(given["label"], "--label"),
+        target=given["target"],
+        platforms=listed(given["platform"]),
+        outputs=outputs(given),
+        no_cache=given["no_cache"],
+        expect_cached=tuple(given["expect_cached"]),
+        no_cache_filter=listed(given["no_cache_filter"]),
+        pull=given["pull"],
+        backend=given["backend"],
+        frontend=given["frontend"],
+        annotations=parse_annotations(given["annotation"]),
+        contexts=pairs(given["build_context"], "--build-context"),
+        confinement=confinement(given),
+        allow=frozenset(map(_entitlement, listed(given["allow"]))),
+    )
+
+
+def settings_of(given: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that options of this one build say, by name; empty ones stay as they are."""
+    network = given["network"]
+    if network not in NETWORKS:
+        raise UsageError(f"--network can't be {network!r}", hint="host or none")
+    return {"network": "" if network == "default" else network, "cgroup_parent": given["cgroup_parent"]}
+
+
+def confinement(given: Mapping[str, Any]) -> Confinement:
+    """``--add-host``, ``--ulimit`` and ``--shm-size``."""
+    hosts = tuple(_host(word) for word in given["add_host"])
+    limits = tuple(_limit(word) for word in given["ulimit"])
+    return Confinement(hosts=hosts, limits=limits, shm_size=size(given["shm_size"], "--shm-size"))
+
+
+def listed(words: Sequence[str]) -> tuple[str, ...]:
+    """Every item of options that take several, separated by commas."""
+    return tuple(item.strip() for word in words for item in word.split(",") if item.strip())
+
+
+def pairs(words: Sequence[str], flag: str, from_environment: bool = False) -> dict[str, str]:
+    """``name=value`` words. A bare name takes its value from the environment, and is dropped if that has none."""
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name or not (equals or from_environment):
+            raise UsageError(f"invalid {flag} value {word!r}", hint=f"{flag} NAME=VALUE")
+        if equals:
+            found[name] = value
+        elif name in os.environ:
+            found[name] = os.environ[name]
+    return found
+
+
+def size(text: str, flag: str) -> int:
+    """Bytes of a size like ``64m`` (powers of 1024, as docker has it); 0 for none."""
+    import re
+
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]?)i?b?", text.lower()) if text else None
+    if text and match is None:
+        raise UsageError(f"invalid {flag} {text!r}", hint="a number with b, k, m or g behind it, e.g. 128m")
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " ")) if match else 0
+
+
+def _host(word: str) -> tuple[str, str]:
+    """``HOST:IP`` or ``HOST=IP``; an IPv6 address may stand in brackets."""
+    from ipaddress import ip_address
+
+    name, mark, address = word.partition("=") if "=" in word else word.partition(":")
+    address = address.removeprefix("[").removesuffix("]")
+    try:
+        if not name or not mark:
+            raise ValueError
+        return name, str(ip_address(address))
+    except ValueError:
+        if address == "host-gateway":
+            raise UsageError(
+                "--add-host can't know host-gateway: steps use the host's own network",
+                hint="use localhost, or give the address",
+            ) from None
+        raise UsageError(f"invalid --add-host value {word!r}", hint="--add-host NAME:ADDRESS") from None
+
+
+def _limit(word: str) -> Limit:
+    """``name=soft[:hard]``; -1 is no limit."""
+    name, _, values = word.partition("=")
+    soft, _, hard = values.partition(":")
+    try:
+        low, high = int(soft), int(hard or soft)
+    except ValueError:
+        raise UsageError(f"invalid --ulimit value {word!r}", hint="--ulimit nofile=1024:2048") from None
+    if name not in LIMITS:
+        raise UsageError(f"there is no limit named {name!r}", hint=f"limits: {', '.join(LIMITS)}")
+    if high != -1 and (low > high or low == -1):
+        raise UsageError(f"invalid --ulimit value {word!r}: the soft limit is above the hard one")
+    return Limit(name, low, high)
+
+
+def _entitlement(text: str) -> str:
+    if text.partition("=")[0] not in ENTITLEMENTS:
+        raise UsageError(f"there is no entitlement {text!r}", hint=f"entitlements: {', '.join(ENTITLEMENTS)}")
+    return text
