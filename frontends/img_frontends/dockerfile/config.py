@@ -45,8 +45,7 @@ def _arg(state: StageState, i: Instruction, words: Words) -> None:
         key = words.one(name, word.offset)
         default = None if value is None else words.one(value, word.offset + len(name) + 1)
         state.declare(key, default)
-        known = state.args[key]
-        shown.append(key if known is None else f"{key}={known}")
+        shown.append(key if default is None else f"{key}={default}")
     state.note("ARG " + " ".join(shown))
 
 
@@ -57,7 +56,6 @@ def _command(state: StageState, i: Instruction, words: Words) -> None:
         argv = [*state.shell, i.text] if i.text else []
     if i.keyword == "CMD":
         state.config["Cmd"] = argv
-        state.config["ArgsEscaped"] = True  # deprecated, but what BuildKit writes for every CMD
         state.set_cmd = True
     else:
         state.config["Entrypoint"] = argv or None
@@ -73,17 +71,17 @@ def _user(state: StageState, i: Instruction, words: Words) -> None:
 
 def _expose(state: StageState, i: Instruction, words: Words) -> None:
     found = state.config.get("ExposedPorts") or {}
-    texts = [(text, word.offset) for word in i.words for text in words.one(word.text, word.offset).split()]
     named: list[str] = []
-    for text, offset in sorted(texts):
-        numbers = ports(text)
-        if numbers is None:
-            hint = "e.g. 80, 80/udp or 8000-8010"
-            raise FrontendError(f"invalid port {text!r}", hint=hint, place=i.line.place(offset))
-        named.extend(name for name in numbers if name not in named)
-    found.update({name: {} for name in named})
+    for word in i.words:
+        for text in words.one(word.text, word.offset).split():
+            numbers = ports(text)
+            if numbers is None:
+                hint = "e.g. 80, 80/udp or 8000-8010"
+                raise FrontendError(f"invalid port {text!r}", hint=hint, place=i.line.place(word.offset))
+            named.extend(numbers)
+    found.update({name: {} for name in sorted(named)})
     state.config["ExposedPorts"] = found
-    state.note(f"EXPOSE [{' '.join(named)}]")
+    state.note(f"EXPOSE map[{' '.join(f'{name}:{{}}' for name in sorted(set(named)))}]")
 
 
 def _volume(state: StageState, i: Instruction, words: Words) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from img.errors import FrontendError, ImgError, Place
+from img.files.ignoring import find_ignore
 from img.files.patterns import read_ignore
 from img.ir.definition import Advice, Definition, Target
 from img.ir.nodes import Node, Scratch, Source
@@ -200,13 +201,11 @@ class _Lowering:
         return self._context
 
     def _ignore(self) -> Pairs:
-        path = self._request.options.get("path", "")
-        for name in filter(None, (f"{path}.dockerignore" if path else "", ".dockerignore")):
-            data = self._resolver.context_file(name)
-            if data is not None:
-                patterns = read_ignore(data, name)
-                return (("ignore", "\n".join(patterns)),) if patterns else ()
-        return ()
+        found = find_ignore(self._request.options, self._resolver.context_file)
+        if found is None:
+            return ()
+        patterns = read_ignore(found[1], found[0])
+        return (("ignore", "\n".join(patterns)),) if patterns else ()
 
     def files_of(self, name: str, place: Place) -> Node:
         """A stage by name or number, else an image."""

@@ -72,12 +72,8 @@ class StageState:
         self.args[name] = value
 
     def note(self, words: str, node: Node | None = None) -> None:
-        """A history entry: of a new layer if `node` is given, which is then the stage's filesystem.
-
-        BuildKit marks what RUN, COPY and ADD did, and nothing else (commitToHistory).
-        """
-        marked = words.startswith(("RUN ", "COPY ", "ADD "))
-        entry: dict[str, Json] = {"created_by": f"{words} # buildkit" if marked else words, "comment": COMMENT}
+        """A history entry: of a new layer if `node` is given, which is then the stage's filesystem."""
+        entry: dict[str, Json] = {"created_by": f"{words} # buildkit", "comment": COMMENT}
         if node is None:
             entry["empty_layer"] = True
         else:

@@ -91,12 +91,12 @@ HISTORY = [
     ("COPY a b /c/", "COPY a b /c/ # buildkit"),
     ("COPY --chown=1:2 --chmod=644 a /c", "COPY --chown=1:2 --chmod=644 a /c # buildkit"),
     ("ADD a /c", "ADD a /c # buildkit"),
-    ("WORKDIR x", "WORKDIR /x"),
-    ('ENV A="1 2" C=3', "ENV A=1 2 C=3"),
-    ('CMD ["a", "b"]', 'CMD ["a" "b"]'),
-    ("EXPOSE 81 80", "EXPOSE [80/tcp 81/tcp]"),
-    ("VOLUME /a /b", "VOLUME [/a /b]"),
-    ("USER x", "USER x"),
+    ("WORKDIR x", "WORKDIR /x # buildkit"),
+    ('ENV A="1 2" C=3', "ENV A=1 2 C=3 # buildkit"),
+    ('CMD ["a", "b"]', 'CMD ["a" "b"] # buildkit'),
+    ("EXPOSE 81 80", "EXPOSE map[80/tcp:{} 81/tcp:{}] # buildkit"),
+    ("VOLUME /a /b", "VOLUME [/a /b] # buildkit"),
+    ("USER x", "USER x # buildkit"),
 ]
 
 
