@@ -20,11 +20,13 @@ from img.plan import Answers, make_definition
 from img.plugin.offers import Offer
 from img.plugin.registry import Registry
 from img.ports import Availability, Folder, FrontendRequest, Pin, Report, Reporter, Result, Snapshot, Worker
-from img.request import BuildResult, Options, Request, build_file, context_folder, inside, shown
+from img.request import BuildResult, Options, Request
 from img.solver.explain import Journal
 from img.solver.lookup import Cache
 
 if TYPE_CHECKING:
+    from img.contexts.listing import Listing
+    from img.contexts.main import Main
     from img.ir.nodes import Source
     from img.oci.spec import Descriptor
     from img.ports import Registries
@@ -85,16 +87,10 @@ class Session:
 
     def _asked(self, request: Request, options: Mapping[str, str]) -> tuple[str, FrontendRequest]:
         """The frontend for `request`, and what it is asked."""
-        context = context_folder(request)
-        self.engine.contexts = {"context": context}
-        self._given(request)
-        file = build_file(request)
-        try:
-            text = file.read_bytes()
-        except OSError as error:
-            raise UsageError(f"can't read the build file {file}: {error.strerror}") from error
-        name = shown(file)
-        self._name = "\n".join([os.path.realpath(file), request.target, *request.platforms])
+        main = self._open(request)
+        name, text = main.file, main.text or b""
+        place = os.path.realpath(name) if os.path.isfile(name) else name
+        self._name = "\n".join([place, request.context, request.target, *request.platforms])
         from img.oci.platform import host_platform
 
         asked = FrontendRequest(
@@ -108,10 +104,33 @@ class Session:
             contexts=request.contexts,
             confinement=request.confinement,
             allow=request.allow,
-            options={"path": inside(file, context), **options},
+            options={**main.options, **options},
         )
         self.engine.settings["allow"] = " ".join(sorted(request.allow))
         return self._frontend(request, name, text), asked
+
+    def _open(self, request: Request, need_file: bool = True) -> Main:
+        """The main context, with the named ones ready to be asked for."""
+        from img.contexts.main import open_main
+
+        self.engine.contexts, self.engine.origins, self.engine.given = {}, {}, {}
+        self._given(request)
+        if request.contexts:
+            from img.contexts.named import normal_names
+
+            self.engine.given = normal_names(request.contexts)
+        main = open_main(self.engine, request, need_file)
+        self.engine.contexts["context"] = main.folder
+        if main.source is not None:
+            self.engine.origins["context"] = main.source
+        return main
+
+    def listing(self, request: Request) -> Listing:
+        """What a build of `request` would see of its context. Raises what opening it raises, and `FileError`."""
+        from img.contexts.listing import Listing
+
+        with self._observed(()):
+            return Listing(self._open(request, need_file=False))
 
     def _frontend(self, request: Request, name: str, text: bytes) -> str:
         """Who reads the file: the one asked for by name, by a ``syntax`` of the request or of the file, or by its name."""
@@ -141,6 +160,7 @@ class Session:
     ) -> BuildResult:
         """Build a graph that the caller made. `contexts` are the folders of its ``local`` sources, by name."""
         self.engine.contexts = dict(contexts or {})
+        self.engine.origins, self.engine.given = {}, {}
         self._given(options)
         self._name = "a definition"
         return self._build(lambda: definition, options, observers)

@@ -11,6 +11,8 @@ from img.session import Session
 from img.settings import default_root
 from img_cli.config import values
 
+PROXIES = ("http_proxy", "https_proxy", "no_proxy")
+
 state: dict[str, str] = {}
 """Global options of this command line: ``root`` and ``plugins``, set before the command runs."""
 
@@ -45,6 +47,7 @@ def settings(registry: Registry, extra: Mapping[str, str]) -> dict[str, str]:
     """Every setting that a plugin declares, from wherever it has its value, and `extra` over them."""
     found = {value.setting.name: value.value for value in values(registry.settings, os.environ)}
     found["auth_file"] = ":".join(_auth_files())
+    found["path"] = os.environ.get("PATH", "")
     found.update(_registries())
     found.update({name: value for name, value in extra.items() if value})
     return found
@@ -61,10 +64,12 @@ def _registries() -> dict[str, str]:
         "registry_auth_file": get("REGISTRY_AUTH_FILE", ""),
         "registries": get("IMG_REGISTRIES", ""),
         "registries_conf": get("CONTAINERS_REGISTRIES_CONF", ""),
-        "https_proxy": get("https_proxy") or get("HTTPS_PROXY") or "",
-        "http_proxy": get("http_proxy") or get("HTTP_PROXY") or "",
-        "no_proxy": get("no_proxy") or get("NO_PROXY") or "",
+        **{name: _proxy(name) for name in PROXIES},
     }
+
+
+def _proxy(name: str) -> str:
+    return os.environ.get(name) or os.environ.get(name.upper()) or ""
 
 
 def _auth_files() -> list[str]:

@@ -4,6 +4,7 @@
     layers/<id>/tree, layers/<id>/listing    unpacked layers and recipes (`img.store.layers`)
     img.db                                   records, names, what is remembered (SQLite, WAL)
     cache-mounts/…                           cache mounts of steps
+    sources/git, sources/trees               git repositories, and contexts checked out or unpacked (`img.store.kept`)
     locks/…                                  one file per thing that is being made
     tmp/<run>/…                              a run's own; swept when the run is over, or found dead
 
@@ -20,6 +21,7 @@ from img.store.blobs import Blobs, disk_error
 from img.store.caches import Caches
 from img.store.database import Database
 from img.store.images import Images
+from img.store.kept import Kept
 from img.store.layers import Engine, Layers
 from img.store.locks import Lock, shared, try_lock
 from img.store.memory import Memory, Stats
@@ -44,11 +46,13 @@ class Store:
         self.database = database
         self.blobs = Blobs(root, self.tmp)
         self.layers = Layers(root, self.tmp, database, self.blobs, engine)
+        self.kept = Kept(root, self.tmp, engine)
         self.images = Images(root, self.tmp, database)
         self.records = Records(database)
         self.caches = Caches(database)
         self.pins = Memory(database, "pin")
         self.plans = Memory(database, "plan")
+        self.downloads = Memory(database, "download")
         self.selections = Memory(database, "selection")
         self.plain = Memory(database, "plain")
         self.listings = Memory(database, "listing")

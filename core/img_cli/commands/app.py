@@ -255,6 +255,23 @@ def plugins(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fal
     return act(json)
 
 
+contexts = typer.Typer(name="context", help="Look at a build context.", no_args_is_help=True)
+app.add_typer(contexts)
+
+
+@contexts.command("ls")
+def context_ls(
+    context: Annotated[str, typer.Argument(metavar="CONTEXT", help="A folder, a URL, or - for standard input.")],
+    file: Annotated[str, _one("--file", "-f", help="The build file, whose own ignore file counts.")] = "",
+    why: Annotated[str, _one("--why", help="Say which rule decides about this path.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """List what a build would see of a context."""
+    from img_cli.commands.context import ls as act
+
+    return act(context, file, why, json)
+
+
 @app.command()
 def settings(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> int:
     """List every setting, its value, and where that comes from."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,7 @@ def request_of(given: Mapping[str, Any]) -> Request:
         contexts=pairs(given["build_context"], "--build-context"),
         confinement=confinement(given),
         allow=frozenset(map(_entitlement, listed(given["allow"]))),
+        stdin=sys.stdin.buffer if "-" in (given["context"], given["file"]) else None,
     )
 
 
