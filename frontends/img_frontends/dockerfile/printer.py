@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 
 from img.errors import FrontendError
 from img_frontends.dockerfile.parse import parse_line
@@ -52,7 +53,7 @@ def _kept(line: Line, escape: str) -> str:
     breaks = sorted({start for start, _, _ in line.starts if start > 0} | {offset for offset, _ in line.inner})
     ends_open = bool(breaks) and breaks[-1] == len(text)
     edges = [0, *breaks, *([] if ends_open else [len(text)])]
-    slices = [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    slices = [text[a:b] for a, b in pairwise(edges)]
     keyword = f"{line.keyword} "
     if breaks and breaks[0] == 0:
         slices[0], keyword = ("", keyword) if not text.startswith("#") else (line.keyword[0], "")
