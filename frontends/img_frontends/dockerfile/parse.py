@@ -41,9 +41,13 @@ def parse(script: Script) -> tuple[Instruction, ...]:
 
 
 def joined(problems: list[FrontendError]) -> FrontendError:
-    """The first of several problems, carrying the others."""
+    """The first of several problems, carrying the others, and what those carried."""
     first = problems[0]
-    first.others = (*first.others, *problems[1:])
+    found = list(first.others)
+    for problem in problems[1:]:
+        found += [problem, *problem.others]
+        problem.others = ()
+    first.others = tuple(found)
     return first
 
 

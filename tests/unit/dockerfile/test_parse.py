@@ -288,10 +288,7 @@ def test_all_problems_of_a_file_are_told_together() -> None:
     with pytest.raises(FrontendError) as caught:
         parsed(text)
     problems = [caught.value, *caught.value.others]
-    flat = [
-        inner for problem in problems for inner in (problem, *(problem.others if problem is not caught.value else ()))
-    ]
-    assert [(problem.place.line if problem.place else 0, problem.message) for problem in flat] == [
+    assert [(problem.place.line if problem.place else 0, problem.message) for problem in problems] == [
         (2, "only one check parser directive can be used"),
         (3, "unknown instruction: FRM"),
         (6, "unknown flag --bad of COPY"),
