@@ -2,7 +2,9 @@
 
 As BuildKit has it: a path is followed through links, also at its end; ``..`` and a leading "/" stay inside; a wildcard
 that matches nothing is fine, a plain path that is not there is an error; a folder stands for what is in it; links
-inside a folder are copied as they are; files that are one inode stay one.
+inside a folder are copied as they are; files that are one inode stay one. ``**`` stands for any folders with
+``--parents``, and is ``*`` without. Excludes are relative to the folder that is copied (with ``--parents``, to where the
+path is cut), as an ignore file's patterns are to its context; what a wildcard matched is held against them by its name.
 """
 
 from __future__ import annotations
@@ -100,11 +102,11 @@ class Item(NamedTuple):
 def select(tree: Tree, selection: Selection) -> list[Item]:
     """Every item, in the order of the paths and of the names they match; files have digests. Raises `FileError`."""
     inodes: dict[tuple[int, int], tuple[str, str]] = {}
-    excludes = Ignore([posixpath.normpath(pattern).lstrip("/") for pattern in selection.excludes])
+    excludes = Ignore([_cleaned(pattern) for pattern in selection.excludes])
     items: list[Item] = []
     for path in selection.paths:
         for found, pivot in _matches(tree, path, selection):
-            item = _item(tree, found, pivot, selection, excludes, inodes)
+            item = _item(tree, found, pivot, selection, excludes, inodes, not selection.literal and is_wild(path))
             if item is not None:
                 items.append(item)
     return items
@@ -137,7 +139,8 @@ def _matches(tree: Tree, path: str, selection: Selection) -> list[tuple[str, str
         if tree.lstat(tree.resolve(whole)) is None:
             raise _missing(tree, path, whole)
         return [(whole, base)]
-    return [(found, base) for found in _expand(tree, "", whole.split("/"))]
+    found = _expand(tree, "", whole.split("/"), selection.parents)
+    return [(path, base) for path in dict.fromkeys(found)]
 
 
 def _clamp(path: str) -> str:
@@ -146,10 +149,10 @@ def _clamp(path: str) -> str:
     return clean.lstrip("/")
 
 
-def _expand(tree: Tree, folder: str, parts: list[str]) -> Iterator[str]:
-    """Every path below `folder` that the parts of a pattern match."""
+def _expand(tree: Tree, folder: str, parts: list[str], deep: bool) -> Iterator[str]:
+    """Every path below `folder` that the parts of a pattern match; `deep` gives ``**`` its meaning."""
     part, rest = parts[0], parts[1:]
-    if part == "**":
+    if deep and part == "**":
         yield from _expand_any(tree, folder, rest)
         return
     if not is_wild(part):
@@ -164,17 +167,18 @@ def _expand(tree: Tree, folder: str, parts: list[str]) -> Iterator[str]:
     for name in candidates:
         path = f"{folder}/{name}" if folder else name
         if rest:
-            yield from _expand(tree, path, rest)
+            yield from _expand(tree, path, rest, deep)
         elif tree.lstat(tree.resolve(path)) is not None:
             yield path
 
 
 def _expand_any(tree: Tree, folder: str, rest: list[str]) -> Iterator[str]:
-    stack = [folder]
+    top = tree.lstat(folder)
+    stack = [folder] if top is not None and top.kind == "dir" else []
     while stack:
         here = stack.pop()
         if rest:
-            yield from _expand(tree, here, rest)
+            yield from _expand(tree, here, rest, True)
         entries = list(tree.children(here))
         if not rest:
             yield from (entry.path for entry in entries)
@@ -192,26 +196,47 @@ def _item(
     selection: Selection,
     excludes: Ignore,
     inodes: dict[tuple[int, int], tuple[str, str]],
+    wild: bool,
 ) -> Item | None:
     found = tree.resolve(path)
     top = tree.lstat(found)
     if top is None or top.kind == "socket":
         return None
-    name = path[len(pivot) :].lstrip("/") if selection.parents else path.rpartition("/")[2]
-    if excludes and path and excludes.excludes(path):
+    inner = path[len(pivot) :].lstrip("/")
+    name = inner if selection.parents else path.rpartition("/")[2]
+    above = inner if selection.parents else ""
+    if excludes and name and (selection.parents or wild) and _drops(tree, excludes, name, top):
         return None
     entries: list[Entry] = []
     stack = [top]
     while stack:
         entry = stack.pop()
-        if entry.kind == "dir":
-            inner = [child for child in tree.children(entry.path) if child.kind != "socket"]
-            if excludes:
-                inner = [child for child in inner if not excludes.excludes(child.path)]
-            stack.extend(reversed(inner))
         relative = entry.path[len(found) :].lstrip("/")
+        if entry.kind == "dir":
+            stack.extend(reversed(_kept(tree, excludes, entry, "/".join(filter(None, (above, relative))))))
         entries.append(_content(tree, entry, relative, name, inodes))
     return Item(name, entries, _folders(tree, path, pivot) if selection.parents else [])
+
+
+def _cleaned(pattern: str) -> str:
+    """An exclude as `Ignore` takes it."""
+    body = pattern.removeprefix("!")
+    return pattern[: len(pattern) - len(body)] + posixpath.normpath(body).lstrip("/")
+
+
+def _kept(tree: Tree, excludes: Ignore, folder: Entry, path: str) -> list[Entry]:
+    """What is copied of a folder that the excludes know as `path`."""
+    inner = (child for child in tree.children(folder.path) if child.kind != "socket")
+    if not excludes:
+        return list(inner)
+    return [child for child in inner if not _drops(tree, excludes, f"{path}/{_base(child)}".lstrip("/"), child)]
+
+
+def _drops(tree: Tree, excludes: Ignore, path: str, entry: Entry) -> bool:
+    """Whether the excludes take `entry`, which they know as `path`, away: a folder only with all that is in it."""
+    if not excludes.excludes(path):
+        return False
+    return not (entry.kind == "dir" and excludes.inverts and bool(_kept(tree, excludes, entry, path)))
 
 
 def _content(

@@ -115,6 +115,16 @@ Mount = Bind | CacheDir | Secret | Ssh | Tmpfs
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """A device of the machine for one step, by its name in the Container Device Interface (CDI)."""
+
+    name: str
+    """``vendor.com/class=name``, ``vendor.com/class=*``, or ``vendor.com/class`` for the class's default."""
+    required: bool = False
+    """Without it the step fails; else it runs without the device."""
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """One resource limit of a step (``ulimit``): its name as in setrlimit(2), lower case, without ``RLIMIT_``."""
 

@@ -23,6 +23,7 @@ from img.ir.values import (
     Bind,
     CacheDir,
     Confinement,
+    Device,
     Limit,
     Mount,
     Network,
@@ -162,6 +163,7 @@ def _exec(d: Json, inputs: Sequence[Node], notes: Notes) -> Exec:
         d["user"],
         mounts,
         confinement,
+        devices=tuple(Device(*device) for device in d.get("devices", ())),
         proxies=_pairs(d.get("proxies", {})),
         notes=notes,
     )
@@ -198,6 +200,7 @@ def _copy(d: Json, inputs: Sequence[Node], notes: Notes) -> Copy:
         d["unpack"],
         d["literal"],
         d["keep_owner"],
+        mtime=d.get("mtime"),
         notes=notes,
     )
 
@@ -207,7 +210,7 @@ _READERS: dict[str, Callable[[Json, Sequence[Node], Notes], Node]] = {
     "SOURCE": lambda d, i, notes: Source(d["scheme"], d["ref"], _pairs(d["attrs"]), notes=notes),
     "RUN": _exec,
     "COPY": _copy,
-    "MKDIR": lambda d, i, notes: Mkdir(i[0], d["path"], d["mode"], d["owner"], notes=notes),
+    "MKDIR": lambda d, i, notes: Mkdir(i[0], d["path"], d["mode"], d["owner"], mtime=d.get("mtime"), notes=notes),
     "WRITE": lambda d, i, notes: Write(
         i[0], d["path"], base64.b64decode(d["data"]), d["mode"], d["owner"], notes=notes
     ),
