@@ -9,11 +9,12 @@ import csv
 import posixpath
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from difflib import get_close_matches
 
 from img.errors import FrontendError, Place
 from img.ir.nodes import Copy, Node, Scratch, Source
-from img.ir.values import Bind, CacheDir, Mount, Secret, Sharing, Ssh, Tmpfs
+from img.ir.values import Bind, CacheDir, Mount, Notes, Secret, Sharing, Ssh, Tmpfs
 
 TYPES = ("bind", "cache", "tmpfs", "secret", "ssh")
 ALIASES = {"dst": "target", "destination": "target", "src": "source", "ro": "readonly", "rw": "readwrite"}
@@ -117,13 +118,16 @@ def _check_names(kind: str, options: Options, place: Place) -> None:
 
 
 class MountReader:
-    """Reads the mounts of one RUN: `namespace` goes before the ids of cache mounts."""
+    """Reads the mounts of one RUN: `namespace` goes before the ids of cache mounts, `notes` are the RUN's."""
 
-    def __init__(self, cwd: str, find: Lookup, context: Callable[[], Node], namespace: str = "") -> None:
+    def __init__(
+        self, cwd: str, find: Lookup, context: Callable[[], Node], namespace: str = "", notes: Notes = Notes()
+    ) -> None:
         self._cwd = cwd
         self._find = find
         self._context = context
         self._namespace = namespace
+        self._notes = notes
 
     def read(self, text: str, place: Place, expand: Expand, number: int) -> Mount:
         """One ``--mount`` value; `number` counts the ssh mounts before it. Raises `FrontendError`."""
@@ -156,11 +160,11 @@ class MountReader:
         readonly = not _switch(o, "readwrite", False, place) if "readwrite" in o else True
         readonly = _switch(o, "readonly", readonly, place)
         node = self._find(o["from"], place) if o.get("from") else self._context()
-        return Bind(mountable(node, path), target, path, readonly)
+        return Bind(self._mountable(node, path, target), target, path, readonly)
 
     def _cache(self, o: Options, target: str, place: Place) -> CacheDir:
         path = _source(o)
-        node = mountable(self._find(o["from"], place), path) if o.get("from") else None
+        node = self._mountable(self._find(o["from"], place), path, target) if o.get("from") else None
         id = o.get("id") or posixpath.normpath(o["target"])
         return CacheDir(
             f"{self._namespace}/{id}" if self._namespace else id,
@@ -174,13 +178,13 @@ class MountReader:
             _switch(o, "readonly", not _switch(o, "readwrite", True, place), place),
         )
 
-
-def mountable(node: Node, path: str = "/") -> Node:
-    """`node` as something a step can mount: of a folder, `path` is copied onto nothing first."""
-    if not isinstance(node, Source) or node.scheme in IMAGES:
-        return node
-    taken = path.lstrip("/")
-    return Copy(Scratch(), node, (taken,), path if taken else "/", literal=True)
+    def _mountable(self, node: Node, path: str, target: str) -> Node:
+        """`node` as something a step can mount: of a folder, `path` is copied onto nothing first."""
+        if not isinstance(node, Source) or node.scheme in IMAGES:
+            return node
+        taken = path.lstrip("/")
+        notes = replace(self._notes, title=f"[internal] files for the mount on {target}")
+        return Copy(Scratch(), node, (taken,), path if taken else "/", literal=True, notes=notes)
 
 
 def _source(options: Options) -> str:

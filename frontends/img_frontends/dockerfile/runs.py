@@ -37,12 +37,14 @@ def check_run(i: Instruction) -> None:
 
 def run(state: StageState, i: Instruction, words: Words, scope: Scope) -> None:
     """RUN."""
-    argv, extra = _command(state, i)
+    notes = _notes(i, scope)
+    argv, extra = _command(state, i, notes)
     reader = MountReader(
         state.cwd,
         lambda name, place: scope.files_of(name, place, numbers=False),
         scope.context,
         scope.builder_arg("BUILDKIT_CACHE_MOUNT_NS"),
+        notes,
     )
     mounts: list[Mount] = []
     for flag in i.all("mount"):
@@ -63,12 +65,12 @@ def run(state: StageState, i: Instruction, words: Words, scope: Scope) -> None:
         _confinement(i, scope),
         devices=wanted,
         proxies=scope.proxies,
-        notes=_notes(i, scope),
+        notes=notes,
     )
     state.note(f"RUN {state.told()}{' '.join(argv)}", node, built=True)
 
 
-def _command(state: StageState, i: Instruction) -> tuple[list[str], list[Bind]]:
+def _command(state: StageState, i: Instruction, notes: Notes) -> tuple[list[str], list[Bind]]:
     """argv, and what must be mounted for it. Heredocs are BuildKit's (dispatchRun): a sole one is the shell's text, or
     a program of its own if it begins with ``#!``; else the shell gets the whole again."""
     if i.exec:
@@ -80,15 +82,13 @@ def _command(state: StageState, i: Instruction) -> tuple[list[str], list[Bind]]:
             text += "".join(f"\n{heredoc.body}{heredoc.name}" for heredoc in i.heredocs)
         elif first.body.startswith("#!"):
             data = first.body.encode("utf-8", "surrogateescape")
-            script = Write(Scratch(), f"/{first.name}", data, 0o755, notes=_inner(first.name, i))
+            script = Write(
+                Scratch(), f"/{first.name}", data, 0o755, notes=replace(notes, title=f"[internal] heredoc {first.name}")
+            )
             return [*state.shell, f"{PIPES}/{first.name}"], [Bind(script, PIPES, "/", True)]
         else:
             text = first.body
     return [*state.shell, text], []
-
-
-def _inner(name: str, i: Instruction) -> Notes:
-    return Notes(f"[internal] heredoc {name}", i.line.whole)
 
 
 def _notes(i: Instruction, scope: Scope) -> Notes:
