@@ -48,7 +48,7 @@ def read_items(table: Table, listing: str) -> Iterator[Item]:
 def place_items(base: Sequence[str], table: Table, listing: str, how: dict[str, Any], out: str) -> dict[str, Any]:
     """Place items over the trees `base`, as `img.files.place` says, and write the layer's listing to `out`.
 
-    `how` has dest, owner (``user[:group]`` or empty), keep_owner, mode, folder, sources and mtime. Returns the layer's
+    `how` has dest, owner (``user[:group]`` or empty), keep_owner, mode, folder, sources, parents and mtime. Returns the layer's
     ``id``.
     """
     view = View(base)
@@ -76,7 +76,7 @@ def place_unpacked(
 def _placing(view: View, how: dict[str, Any]) -> Placing:
     owner = find_owner(view, how["owner"]) if how["owner"] else None if how["keep_owner"] else (0, 0)
     mode = Mode.parse(how["mode"]) if how["mode"] else None
-    return Placing(how["dest"], owner, mode, how["folder"], how["sources"])
+    return Placing(how["dest"], owner, mode, how["folder"], how["sources"], how["parents"])
 
 
 def _place_tree(draft: LayerDraft, tree: str, target: str, owner: tuple[int, int] | None) -> None:

@@ -33,6 +33,8 @@ class Placing(NamedTuple):
     """The destination is a folder whatever is there: it was written with a "/"."""
     sources: int = 1
     """How many paths were named; a second one that would replace the first's file is an error."""
+    parents: bool = False
+    """Items keep the folders they had (``--parents``): each goes below the destination, by its whole name."""
 
 
 class LayerDraft:
@@ -122,7 +124,7 @@ def _is_way(entry: Entry, below: Entry | None) -> bool:
 def _place_item(draft: LayerDraft, item: Item, dest: str, placing: Placing) -> None:
     top = item.entries[0]
     there = draft.lstat(dest)
-    if item.folders or "/" in item.name:
+    if placing.parents:
         _place_parents(draft, item, dest, placing)
         target = _join(dest, item.name)
     elif top.kind == "dir":
@@ -138,7 +140,7 @@ def _place_item(draft: LayerDraft, item: Item, dest: str, placing: Placing) -> N
                 hint="end the destination with a / to copy them into a folder",
             )
     adjust = _adjuster(placing)
-    if top.kind == "dir" and not item.folders:
+    if top.kind == "dir" and not (placing.parents and item.name):
         draft.folders(target, placing.owner)
     else:
         draft.folders(target.rpartition("/")[0], placing.owner)

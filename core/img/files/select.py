@@ -131,16 +131,33 @@ def folder_digest(root: str, ignore: Sequence[str], index: Index, selection: Sel
 
 def _matches(tree: Tree, path: str, selection: Selection) -> list[tuple[str, str]]:
     """(path, the part of it that ``--parents`` drops) of everything one path of a COPY names."""
-    head, pivot, rest = path.partition("/./") if selection.parents else ("", "", path)
-    base = _clamp(head) if pivot else ""
-    inner = _clamp(rest if pivot else path)
-    whole = "/".join(filter(None, (base, inner)))
+    if selection.parents:
+        return _below_pivot(tree, path)
+    whole = _clamp(path)
     if selection.literal or not is_wild(whole):
         if tree.lstat(tree.resolve(whole)) is None:
             raise _missing(tree, path, whole)
-        return [(whole, base)]
-    found = _expand(tree, "", whole.split("/"), selection.parents)
-    return [(path, base) for path in dict.fromkeys(found)]
+        return [(whole, "")]
+    return [(found, "") for found in _expand(tree, "", whole.split("/"))]
+
+
+def _below_pivot(tree: Tree, path: str) -> list[tuple[str, str]]:
+    """The same with ``--parents``: links are followed up to the first ``/./`` only."""
+    head, cut, rest = path.partition("/./")
+    inner = _clamp(rest if cut else path)
+    if cut and is_wild(head):
+        bases = [tree.resolve(found) for found in _expand(tree, "", _clamp(head).split("/"))]
+    else:
+        bases = [tree.resolve(_clamp(head)) if cut else ""]
+    if is_wild(head if cut else "") or is_wild(inner):
+        parts = inner.split("/") if inner else ["*"]
+        return [(found, base) for base in bases for found in dict.fromkeys(_below(tree, base, parts))]
+    base = bases[0]
+    whole = "/".join(filter(None, (base, inner)))
+    above = whole.rpartition("/")[0]
+    if tree.resolve(above) != above or tree.lstat(whole) is None:
+        raise _missing(tree, path, whole)
+    return [(whole, base)]
 
 
 def _clamp(path: str) -> str:
@@ -149,40 +166,52 @@ def _clamp(path: str) -> str:
     return clean.lstrip("/")
 
 
-def _expand(tree: Tree, folder: str, parts: list[str], deep: bool) -> Iterator[str]:
-    """Every path below `folder` that the parts of a pattern match; `deep` gives ``**`` its meaning."""
+def _expand(tree: Tree, folder: str, parts: list[str]) -> Iterator[str]:
+    """Every path below `folder` that the parts of a pattern match, through links too."""
     part, rest = parts[0], parts[1:]
-    if deep and part == "**":
-        yield from _expand_any(tree, folder, rest)
-        return
-    if not is_wild(part):
-        candidates = [part]
-    else:
+    if is_wild(part):
         rule = glob(part)
-        resolved = tree.resolve(folder)
-        entry = tree.lstat(resolved)
-        if entry is None or entry.kind != "dir":
-            return
-        candidates = [name for name in map(_base, tree.children(resolved)) if rule.match(name)]
+        candidates = [name for name in map(_base, _children(tree, tree.resolve(folder))) if rule.match(name)]
+    else:
+        candidates = [part]
     for name in candidates:
         path = f"{folder}/{name}" if folder else name
         if rest:
-            yield from _expand(tree, path, rest, deep)
+            yield from _expand(tree, path, rest)
         elif tree.lstat(tree.resolve(path)) is not None:
             yield path
 
 
-def _expand_any(tree: Tree, folder: str, rest: list[str]) -> Iterator[str]:
-    top = tree.lstat(folder)
-    stack = [folder] if top is not None and top.kind == "dir" else []
+def _below(tree: Tree, folder: str, parts: list[str]) -> Iterator[str]:
+    """Every path below `folder` that the parts of a pattern match; ``**`` is any folders, links are not followed."""
+    part, rest = parts[0], parts[1:]
+    if part == "**" and rest:
+        for here in _folders_below(tree, folder):
+            yield from _below(tree, here, rest)
+        return
+    rule = glob(part)
+    for entry in _children(tree, folder):
+        if rule.match(_base(entry)) is None:
+            continue
+        if not rest:
+            yield entry.path
+        elif entry.kind == "dir":
+            yield from _below(tree, entry.path, rest)
+
+
+def _folders_below(tree: Tree, folder: str) -> Iterator[str]:
+    """`folder` and every folder in it, at any depth."""
+    stack = [folder]
     while stack:
         here = stack.pop()
-        if rest:
-            yield from _expand(tree, here, rest, True)
-        entries = list(tree.children(here))
-        if not rest:
-            yield from (entry.path for entry in entries)
-        stack.extend(entry.path for entry in reversed(entries) if entry.kind == "dir")
+        yield here
+        stack.extend(entry.path for entry in reversed(_children(tree, here)) if entry.kind == "dir")
+
+
+def _children(tree: Tree, folder: str) -> list[Entry]:
+    """What is in `folder`; nothing if it is none."""
+    top = tree.lstat(folder)
+    return list(tree.children(folder)) if top is not None and top.kind == "dir" else []
 
 
 def _base(entry: Entry) -> str:
@@ -198,7 +227,7 @@ def _item(
     inodes: dict[tuple[int, int], tuple[str, str]],
     wild: bool,
 ) -> Item | None:
-    found = tree.resolve(path)
+    found = path if selection.parents else tree.resolve(path)
     top = tree.lstat(found)
     if top is None or top.kind == "socket":
         return None
@@ -260,7 +289,7 @@ def _folders(tree: Tree, path: str, pivot: str) -> list[Entry]:
     folders: list[Entry] = []
     for number in range(1, len(parts) + 1):
         inner = "/".join(parts[:number])
-        entry = tree.lstat(tree.resolve("/".join(filter(None, (pivot, inner)))))
+        entry = tree.lstat("/".join(filter(None, (pivot, inner))))
         if entry is not None:
             folders.append(entry._replace(path=inner))
     return folders

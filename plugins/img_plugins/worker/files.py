@@ -98,6 +98,7 @@ def _how(node: Copy) -> dict[str, Any]:
         "mode": node.mode,
         "folder": node.dest.endswith("/"),
         "sources": len(node.paths),
+        "parents": node.parents,
         "mtime": _time(node.mtime),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.dockerfile.lowering import CONTEXT, DIGEST, Resolver, image, problems, target
 
 from img.errors import FrontendError, NotFound
 from img.ir.definition import Advice
@@ -11,7 +12,6 @@ from img.ir.walk import chain, topological
 from img.ports import BaseImage, FrontendRequest
 from img_frontends.dockerfile import lower as lowering
 from img_frontends.dockerfile.reader import Script, read
-from tests.unit.dockerfile.lowering import CONTEXT, DIGEST, Resolver, image, problems, target
 
 
 def test_layers_and_history_agree() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.dockerfile.lowering import Resolver, copied, environment, problems, step, target, targets
 
 from img.errors import FrontendError
 from img.ir.definition import Advice
 from img.ir.nodes import Source
 from img.ports import FrontendRequest
 from img_frontends.dockerfile.lower import lower
-from tests.unit.dockerfile.lowering import Resolver, copied, environment, problems, step, target, targets
 
 
 def test_global_arguments_hold_for_from_only() -> None:
@@ -169,7 +169,7 @@ GIT = "https://x/r.git#v1"
 )
 def test_epochs(value: str, expected: int | None) -> None:
     resolver = Resolver(named={"ctx": Source("local", "ctx")}, times={"context": 5, "ctx": 6, GIT: 7})
-    text = f"FROM scratch AS src\nARG V=v1\nADD https://x/r.git#$V /\nFROM base\nRUN x"
+    text = "FROM scratch AS src\nARG V=v1\nADD https://x/r.git#$V /\nFROM base\nRUN x"
     assert target(text, resolver, args={"SOURCE_DATE_EPOCH": value}, contexts={"ctx": "d"}).epoch == expected
     found = target(f"ARG SOURCE_DATE_EPOCH={value}\n{text}", resolver, contexts={"ctx": "d"}).epoch
     assert found == expected

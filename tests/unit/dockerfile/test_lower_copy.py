@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.dockerfile.lowering import BASE, CONTEXT, DIGEST, Resolver, copied, image, problems, root, target
 
 from img.errors import FrontendError
 from img.ir.nodes import Copy, Exec, Merge, Scratch, Source, Write
 from img.ir.walk import chain, width
 from img.ports import BaseImage
-from tests.unit.dockerfile.lowering import BASE, CONTEXT, DIGEST, Resolver, copied, image, problems, root, target
 
 DESTS = [
     ("COPY a /x", "/x"),

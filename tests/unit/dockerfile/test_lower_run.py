@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.dockerfile.lowering import BASE, CONTEXT, Resolver, problems, step, target
 
 from img.errors import FrontendError, Place
 from img.ir.nodes import Copy, Exec, Scratch, Source, Write
@@ -21,7 +22,6 @@ from img.ir.values import (
     Tmpfs,
 )
 from img_frontends.dockerfile.mounts import read_options
-from tests.unit.dockerfile.lowering import BASE, CONTEXT, Resolver, problems, step, target
 
 COMMANDS = [
     ("RUN make  all", ("/bin/sh", "-c", "make  all")),
