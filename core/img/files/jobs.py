@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from img.digest import digest_of
 from img.files.entry import Entry, listing_digest
 from img.files.listing import read_listing, write_listing
 from img.files.modes import Mode
@@ -53,7 +54,7 @@ def place_items(base: Sequence[str], table: Table, listing: str, how: dict[str, 
     """
     view = View(base)
     entries = place(view, list(read_items(table, listing)), _placing(view, how))
-    return _finish(retimed(entries, view, how["mtime"]), out)
+    return _finish(retimed(entries, view, how["mtime"]), out, how["mtime"])
 
 
 def place_unpacked(
@@ -70,7 +71,7 @@ def place_unpacked(
             _place_tree(draft, tree, view.resolve(placing.dest), placing.owner)
         else:
             place_onto(draft, [item], placing)
-    return _finish(retimed(draft.finished(), view, how["mtime"]), out)
+    return _finish(retimed(draft.finished(), view, how["mtime"]), out, how["mtime"])
 
 
 def _placing(view: View, how: dict[str, Any]) -> Placing:
@@ -95,7 +96,7 @@ def place_folder(base: Sequence[str], path: str, mode: int, owner: str, mtime: i
     user = find_user(view, owner) if owner else User(0, 0)
     draft = LayerDraft(view, 0)
     draft.folders(view.resolve(path), (user.uid, user.gid), mode)
-    return _finish(retimed(draft.finished(), view, mtime), out)
+    return _finish(retimed(draft.finished(), view, mtime), out, mtime)
 
 
 def place_file(base: Sequence[str], path: str, entry: Sequence[Any], owner: str, out: str) -> dict[str, Any]:
@@ -151,6 +152,8 @@ def user_of(trees: Sequence[str], text: str) -> list[Any]:
     ]
 
 
-def _finish(entries: list[Entry], out: str) -> dict[str, Any]:
+def _finish(entries: list[Entry], out: str, mtime: int | None = None) -> dict[str, Any]:
+    """Write a layer's listing. Its id is its content's digest, which knows no times, unless `mtime` is a promise."""
     write_listing(out, entries)
-    return {"id": listing_digest(entries)}
+    id = listing_digest(entries)
+    return {"id": id if mtime is None else digest_of(["layer", id, "modified", mtime])}
