@@ -50,11 +50,12 @@ def read_health(i: Instruction) -> Health:
         hint = "HEALTHCHECK NONE, or HEALTHCHECK [options] CMD command"
         shown = words[0] if words else ""
         raise FrontendError(f"unknown type {shown!r} of HEALTHCHECK", hint=hint, place=i.line.whole)
-    if not rest:
+    test = _test(rest)
+    if not rest or len(test) == 1:
         raise FrontendError("HEALTHCHECK CMD has no command", hint="write it behind CMD", place=i.line.whole)
     times = {TIMES[flag.name]: _time(i, flag) for flag in i.flags if flag.name in TIMES}
     retries = next((_retries(i, flag) for flag in i.flags if flag.name == "retries"), 0)
-    return Health(_test(rest), {key: value for key, value in times.items() if value}, retries)
+    return Health(test, {key: value for key, value in times.items() if value}, retries)
 
 
 def _time(i: Instruction, flag: Flag) -> int:
@@ -82,6 +83,6 @@ def _test(rest: str) -> list[str]:
             argv = json.loads(rest)
         except ValueError:
             argv = None
-        if isinstance(argv, list) and argv and all(isinstance(item, str) for item in argv):
+        if isinstance(argv, list) and all(isinstance(item, str) for item in argv):
             return ["CMD", *argv]
     return ["CMD-SHELL", rest]

@@ -218,6 +218,7 @@ def test_maintainer_is_the_author() -> None:
         ("HEALTHCHECK --timeout=1us CMD a", "--timeout=1us is less than 1ms"),
         ("HEALTHCHECK --retries=-1 CMD a", "--retries=-1 is no number"),
         ("HEALTHCHECK CMD", "HEALTHCHECK CMD has no command"),
+        ("HEALTHCHECK CMD []", "HEALTHCHECK CMD has no command"),
         ("HEALTHCHECK NONE x", "HEALTHCHECK NONE takes no arguments"),
         ("HEALTHCHECK RUN x", "unknown type 'RUN' of HEALTHCHECK"),
         ("USER ${NONE:?set it}", "USER: NONE: set it"),
