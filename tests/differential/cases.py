@@ -1,12 +1,12 @@
 """The form of the cases: text files, one a theme, each with many cases. README.md describes it.
 
-    === name of the case
-    A sentence on what is held.
-    build: --target x
-    --- Dockerfile
-    FROM @base@
-    --- folder/file mode=600
-    content
+=== name of the case
+A sentence on what is held.
+build: --target x
+--- Dockerfile
+FROM @base@
+--- folder/file mode=600
+content
 """
 
 from __future__ import annotations

@@ -27,4 +27,9 @@ def store(ground: Path) -> Path:
 def names(registry: servers.Registry, ground: Path) -> Iterator[dict[str, str]]:
     """What ``@name@`` stands for in a case: the bases, and the web server's address."""
     with web.serving(ground / "www") as address:
-        yield {**push_bases(registry.host, ground / "bases"), "registry": registry.host, "web": address, "long": "x" * 65000}
+        yield {
+            **push_bases(registry.host, ground / "bases"),
+            "registry": registry.host,
+            "web": address,
+            "long": "x" * 65000,
+        }

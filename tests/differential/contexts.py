@@ -108,7 +108,13 @@ def _content(section: Section, text: str) -> bytes:
 
 def archive(text: str) -> bytes:
     """A tar of lines ``kind name mode uid:gid rest``: kinds are d, f (rest: content), l and h (rest: target), p."""
-    kinds = {"d": tarfile.DIRTYPE, "f": tarfile.REGTYPE, "l": tarfile.SYMTYPE, "h": tarfile.LNKTYPE, "p": tarfile.FIFOTYPE}
+    kinds = {
+        "d": tarfile.DIRTYPE,
+        "f": tarfile.REGTYPE,
+        "l": tarfile.SYMTYPE,
+        "h": tarfile.LNKTYPE,
+        "p": tarfile.FIFOTYPE,
+    }
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for line in text.splitlines():

@@ -90,7 +90,12 @@ def serving(folder: Path) -> Iterator[str]:
 def _fill(folder: Path) -> None:
     folder.mkdir(parents=True)
     tar = archive("d d 750 3:4\nf d/x 640 5:6 in the archive\nl link 777 0:0 d/x\n")
-    files = {"file.txt": b"from the web\n", "archive.tar.gz": compressed(tar, "gz"), "plain.tar": tar, "index.html": b"root\n"}
+    files = {
+        "file.txt": b"from the web\n",
+        "archive.tar.gz": compressed(tar, "gz"),
+        "plain.tar": tar,
+        "index.html": b"root\n",
+    }
     for name, data in files.items():
         path = folder / name
         path.write_bytes(data)

@@ -10,7 +10,6 @@ import tarfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-
 SHORT = 400
 
 
