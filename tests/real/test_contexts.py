@@ -242,3 +242,25 @@ def test_listing(work: Path, user: bool) -> None:
     done = builders.img("context", "ls", "/nowhere", root=work / "s", user=user)
     assert (done.returncode, done.stdout) == (2, "")
     assert "the context /nowhere does not exist" in done.stderr
+
+
+@WHO
+def test_a_step_over_files_whose_context_is_gone(busybox: str, work: Path, user: bool) -> None:
+    """The first build only copies, so it keeps a blob and where the bytes came from, which is gone with the run."""
+    tar = work / "c.tar"
+    for number, run in enumerate(("", "RUN test $(cat /in/a) = 1\n")):
+        text = f"FROM {busybox}\nCOPY a /in/\n{run}".encode()
+        tar.write_bytes(bases.tar([("Dockerfile", text), ("a", b"1")]))
+        done = builders.img("build", "--progress", "json", "-t", "x", "-", root=work / "s", user=user, stdin=tar)
+        assert done.returncode == 0, done.stderr
+        assert len(builders.ran(done)) == 1, number
+    folders = [work / "one", work / "two"]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        (folder / "b").write_text("2")
+        run = "RUN test $(cat /in/b) = 2\n" * number
+        (folder / "Dockerfile").write_text(f"FROM {busybox}\nCOPY b /in/\n{run}")
+        done = builders.img("build", "--progress", "json", "-t", "x", str(folder), root=work / "s", user=user)
+        assert done.returncode == 0, done.stderr
+        assert len(builders.ran(done)) == 1, number
+        (folder / "b").unlink()
