@@ -264,3 +264,25 @@ def test_a_step_over_files_whose_context_is_gone(busybox: str, work: Path, user:
         assert done.returncode == 0, done.stderr
         assert len(builders.ran(done)) == 1, number
         (folder / "b").unlink()
+
+
+@WHO
+def test_what_contexts_leave_is_listed_and_pruned(work: Path, web: Web, user: bool) -> None:
+    base = work / "served"
+    repositories.commit(base / "r.git", {"Dockerfile": "FROM scratch\nCOPY a /\n", "a": "1"})
+    url = web.put("/c.tar", context())
+
+    def kept() -> list[str]:
+        rows = json.loads(builders.img("du", "--json", root=work / "s", user=user).stdout)
+        return sorted(row["description"] for row in rows if row["type"] == "source.git.checkout")
+
+    with repositories.daemon(base) as git:
+        arguments = ("build", "--progress", "json", "-t", "x")
+        for where in (f"{git}/r.git", url):
+            assert builders.ran(builders.img(*arguments, where, root=work / "s", user=user)) != []
+        unpacked = "context checked out or unpacked"
+        assert kept() == [unpacked, unpacked, "git repository"]
+        done = builders.img("prune", "--force", "--filter", "type=source.git.checkout", root=work / "s", user=user)
+        assert done.returncode == 0, done.stderr
+        assert kept() == []
+        assert builders.ran(builders.img(*arguments, f"{git}/r.git", root=work / "s", user=user)) == []

@@ -49,11 +49,14 @@ def prune(store: Store, sandbox: Sandbox, wanted: Callable[[Usage], bool], every
             return _finished(store, sandbox, caches, False)
         things = [one for one in found if one.reclaimable and one.type == "regular"]
         _take_regular(store, things)
+        kept = [one for one in found if one.type == "source.git.checkout"]
+        for one in kept:
+            _throw_away(store, Path(one.paths[0]))
         remembered = [one for one in found if one.type == "source.local" and one.reclaimable]
         if remembered:
             _forget(store)
         unpacked = _take_unpacked(store, sandbox, found) if everything else []
-        done = _finished(store, sandbox, [*caches, *things, *unpacked, *remembered], True)
+        done = _finished(store, sandbox, [*caches, *things, *kept, *unpacked, *remembered], True)
         _tidy(store)
         return done
     finally:
