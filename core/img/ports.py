@@ -154,7 +154,8 @@ class Resolver(Protocol):
         name. Raises `UsageError` for a context that is not one, and what its source raises."""
 
     def modified(self, context: str) -> int | None:
-        """Unix time at which the source of a context was last changed (a git commit's time); None if it has none."""
+        """Unix time at which the source of a context was last changed (a git commit's time); None if it has none.
+        `context` is a context's name, or the address of a git repository or of a file, as ADD takes them."""
 
 
 @dataclass(frozen=True, slots=True)

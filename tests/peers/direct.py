@@ -137,6 +137,12 @@ def finish(process: subprocess.Popen[str], timeout: float = 300) -> Answer:
     return Answer(**json.loads(out.splitlines()[-1]))
 
 
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kill a build as nothing can be prepared for."""
+    process.kill()
+    process.communicate()
+
+
 def build(node: Node, root: Path, **how: Any) -> Answer:
     """Build `node` into the store `root`; see `start`."""
     return finish(start(node, root, **how))

@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from img.store.locks import Lock, try_lock
@@ -44,11 +43,11 @@ def prune(store: Store, sandbox: Sandbox, wanted: Callable[[Usage], bool], every
     lock = store.alone()
     try:
         found = [one for one in usage(store, sandbox) if wanted(one)]
-        caches = [one for one in found if one.type == "exec.cachemount" and _take_cache(store, one)]
+        caches = [one for one in found if one.type == "exec.cachemount" and _take_cache(store, sandbox, one)]
         if lock is None:
             return _finished(store, sandbox, caches, False)
         things = [one for one in found if one.reclaimable and one.type == "regular"]
-        _take_regular(store, things)
+        _take_regular(store, sandbox, things)
         kept = [one for one in found if one.type == "source.git.checkout"]
         for one in kept:
             _throw_away(store, Path(one.paths[0]))
@@ -71,27 +70,26 @@ def _finished(store: Store, sandbox: Sandbox, taken: Sequence[Usage], alone: boo
     return Pruned(tuple(sorted(taken, key=lambda one: -one.size)), alone)
 
 
-def _throw_away(store: Store, path: Path) -> None:
+def _throw_away(store: Store, sandbox: Sandbox, paths: Sequence[str]) -> None:
     trash = store.tmp / "trash"
     trash.mkdir(exist_ok=True)
-    with suppress(FileNotFoundError):
-        os.rename(path, trash / os.urandom(8).hex())
+    sandbox.call("img.files.disk:move", list(paths), os.fspath(trash / os.urandom(8).hex()))
 
 
-def _take_cache(store: Store, one: Usage) -> bool:
+def _take_cache(store: Store, sandbox: Sandbox, one: Usage) -> bool:
     """Take a cache mount, unless a step has just begun to use it."""
     lock = try_lock(use_lock(store, one.id))
     if lock is None:
         return False
     try:
         store.caches.forget(one.id)
-        _throw_away(store, Path(one.paths[0]))
+        _throw_away(store, sandbox, one.paths)
     finally:
         lock.release()
     return True
 
 
-def _take_regular(store: Store, things: Sequence[Usage]) -> None:
+def _take_regular(store: Store, sandbox: Sandbox, things: Sequence[Usage]) -> None:
     """Take layers and blobs: first the records that end up without a layer, then the rows, then the files."""
     if not things:
         return
@@ -105,9 +103,7 @@ def _take_regular(store: Store, things: Sequence[Usage]) -> None:
     # what is left may have been lowered over, or copied from, what goes: the blobs have it all
     store.database.write("DELETE FROM memory WHERE kind IN (?, ?, ?)", ("pin", "plan", "selection"))
     _drop_recipes(store)
-    for one in things:
-        for path in one.paths:
-            _throw_away(store, Path(path))
+    _throw_away(store, sandbox, [path for one in things for path in one.paths])
 
 
 def _any(layers: str, ids: set[str]) -> bool:
@@ -131,16 +127,16 @@ def _take_unpacked(store: Store, sandbox: Sandbox, found: Sequence[Usage]) -> li
     taken: list[Usage] = []
     for one in found:
         if one.shared and len(one.paths) > 1 and one.paths[1] in kept and os.path.exists(one.paths[1]):
-            (size,) = sandbox.call("img.files.measure:measure", [one.paths[0]])
-            _throw_away(store, Path(one.paths[0]))
+            (size,) = sandbox.call("img.files.disk:measure", [one.paths[0]])
             taken.append(Usage(one.id, one.type, one.description, size, shared=True, paths=one.paths[:1]))
+    if taken:
+        _throw_away(store, sandbox, [path for one in taken for path in one.paths])
     return taken
 
 
 def _forget(store: Store) -> None:
     store.database.write("DELETE FROM memory WHERE used >= ?", (0,))
     store.database.write("DELETE FROM stats WHERE ? = ?", (1, 1))
-    store.database.write("DELETE FROM lookups WHERE time >= ?", (0,))
 
 
 def _tidy(store: Store) -> None:

@@ -68,7 +68,7 @@ def usage(store: Store, sandbox: Sandbox) -> list[Usage]:
     found += [one for one in _blobs(store) if one.paths[0] not in claimed]
     own = _own_files(store)
     paths = [path for one in found for path in one.paths]
-    sizes: list[int] = sandbox.call("img.files.measure:measure", [*paths, *own])
+    sizes: list[int] = sandbox.call("img.files.disk:measure", [*paths, *own])
     measured: list[Usage] = []
     position = 0
     for one in found:
@@ -235,7 +235,6 @@ def _remembered(store: Store) -> Usage:
     sizes = [
         "SELECT COALESCE(SUM(LENGTH(key) + LENGTH(value) + 32), 0) FROM memory",
         "SELECT COALESCE(SUM(LENGTH(root) + LENGTH(path) + LENGTH(digest) + 32), 0) FROM stats",
-        "SELECT COALESCE(SUM(LENGTH(parts) + LENGTH(title) + 200), 0) FROM lookups",
     ]
     size = sum(int(store.database.read(sql)[0][0]) for sql in sizes)
     words = "what is remembered of contexts, build files and bases"

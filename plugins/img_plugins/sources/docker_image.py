@@ -85,7 +85,7 @@ class DockerImageSource:
         if document.media_type in INDEXES or b'"manifests"' in document.data[:4096]:
             chosen = select(Index.parse(document.data).manifests, Platform.parse(platform), reference.familiar)
             store.blobs.put(document.data)
-            document = reader.manifest(chosen.digest)
+            document = reader.inner(chosen.digest)
         manifest = Manifest.parse(document.data, document.media_type)
         if not store.blobs.has(manifest.config.digest):
             store.blobs.put(reader.small_blob(manifest.config))

@@ -88,7 +88,7 @@ def test_calls(context: Path) -> None:
     assert done.returncode == 0
     assert [one["ruleName"] for one in json.loads(done.stdout)["warnings"]] == ["FromAsCasing", "LegacyKeyValueFormat"]
     done = img("build", "--call", "targets", ".", cwd=context)
-    assert done.stdout == "TARGET         DESCRIPTION\nb (default)\n"
+    assert done.stdout == "TARGET      DESCRIPTION\nb (default)\n"
     done = img("build", "--call=describe", ".", cwd=context)
     assert "outline" in done.stdout
     done = img("build", "--call=nope", ".", cwd=context)

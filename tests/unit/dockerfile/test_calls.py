@@ -46,9 +46,9 @@ def call(name: str, text: str | bytes, world: World | None = None, **how: object
     return report
 
 
-def at(line: int, character: int = 0, last: int = 0) -> dict[str, object]:
-    start = {"line": line, **({"character": character} if character else {})}
-    return {"ranges": [{"start": start, "end": {**start, "line": last or line}}]}
+def at(line: int, last: int = 0) -> dict[str, object]:
+    """One range for each line."""
+    return {"ranges": [{"start": {"line": n}, "end": {"line": n}} for n in range(line, (last or line) + 1)]}
 
 
 def test_the_calls_are_what_the_frontend_offers() -> None:
@@ -75,7 +75,7 @@ def test_check_of_a_clean_file() -> None:
     report = call("check", "FROM base\nRUN x\n")
     assert report == Report("Check complete, no warnings found.\n", report.document, 0)
     sources = [
-        {"fileName": "Dockerfile", "language": "Dockerfile", "data": base64.b64encode(b"FROM base\nRUN x\n").decode()}
+        {"filename": "Dockerfile", "language": "Dockerfile", "data": base64.b64encode(b"FROM base\nRUN x\n").decode()}
     ]
     assert report.document == {"warnings": [], "sources": sources}
 
@@ -125,8 +125,8 @@ def test_check_of_one_line_alone() -> None:
 
 def test_check_looks_at_every_stage_or_at_those_of_the_target() -> None:
     text = "FROM base AS a\nENV A=$x\nFROM base AS b\nENV B=$y\nFROM base\n"
-    assert [one["location"] for one in call("check", text).document["warnings"]] == [at(2, 6), at(4, 6)]
-    assert [one["location"] for one in call("check", text, target="a").document["warnings"]] == [at(2, 6)]
+    assert [one["location"] for one in call("check", text).document["warnings"]] == [at(2), at(4)]
+    assert [one["location"] for one in call("check", text, target="a").document["warnings"]] == [at(2)]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_check_looks_at_every_stage_or_at_those_of_the_target() -> None:
     [
         ("NOPE x", "unknown instruction: NOPE", at(1), 0),
         ("FROM base AS B\nCOPY x", "COPY requires at least a source and a destination", at(2), 1),
-        ("FROM nowhere AS B\nENV a b $c", "there is no nowhere", at(1, 5), 2),
+        ("FROM nowhere AS B\nENV a b $c", "there is no nowhere", at(1), 2),
         ("# check=what\nFROM base", "invalid check option 'what'", at(1), 0),
         ("# check=error=true\nFROM base AS B", "lint violation found for rules: StageNameCasing", None, 1),
     ],
@@ -172,34 +172,35 @@ def test_outline() -> None:
     assert report.document == {
         "name": "final",
         "args": [
-            {"name": "VERSION", "description": "the release", "value": "1", "location": at(3, 4)},
-            {"name": "BASE", "value": "base:1", "location": at(5, 4)},
-            {"name": "JOBS", "description": "how many at once", "value": "1", "location": at(11, 4)},
-            {"name": "OTHER", "location": at(11, 18)},
+            {"name": "VERSION", "description": "the release", "value": "1", "location": at(3)},
+            {"name": "BASE", "value": "base:1", "location": at(5)},
+            {"name": "JOBS", "description": "how many at once", "value": "1", "location": at(11)},
+            {"name": "OTHER", "location": at(11)},
         ],
-        "secrets": [{"name": "token", "required": True, "location": at(12, 4)}],
-        "ssh": [{"name": "default", "location": at(12, 33)}],
-        "cache": [{"ID": "/var/cache/1", "location": at(13, 4)}, {"ID": "c", "location": at(22, 4)}],
+        "secrets": [{"name": "token", "required": True, "location": at(12)}],
+        "ssh": [{"name": "default", "location": at(12)}],
+        "cache": [{"ID": "/var/cache/1", "location": at(13)}, {"ID": "c", "location": at(22)}],
         "sources": [base64.b64encode(FILE.encode()).decode()],
     }
     assert report.text == (
-        "TARGET:    final\n"
+        "TARGET: final\n"
         "\n"
-        "BUILD ARG    VALUE     DESCRIPTION\n"
-        "VERSION      1         the release\n"
-        "BASE         base:1\n"
-        "JOBS         1         how many at once\n"
+        "BUILD ARG   VALUE    DESCRIPTION\n"
+        "VERSION     1        the release\n"
+        "BASE        base:1\n"
+        "JOBS        1        how many at once\n"
         "OTHER\n"
         "\n"
-        "SECRET    REQUIRED\n"
-        "token     true\n"
+        "SECRET   REQUIRED\n"
+        "token    true\n"
         "\n"
-        "SSH        REQUIRED\n"
+        "SSH       REQUIRED\n"
         "default\n"
         "\n"
         "CACHE ID\n"
         "/var/cache/1\n"
         "c\n"
+        "\n"
     )
 
 
@@ -212,12 +213,12 @@ def test_outline_of_a_target_with_arguments() -> None:
         "OTHER": "x",
     }
     assert report.document["description"] == "makes the program"
-    assert report.text.startswith("TARGET:         build\nDESCRIPTION:    makes the program\n\nBUILD ARG")
+    assert report.text.startswith("TARGET:      build\nDESCRIPTION: makes the program\n\nBUILD ARG")
 
 
 def test_outline_of_a_stage_without_a_name() -> None:
     report = call("outline", "FROM base\nARG A\n")
-    assert report.text == "BUILD ARG    VALUE    DESCRIPTION\nA\n"
+    assert report.text == "BUILD ARG   VALUE   DESCRIPTION\nA\n\n"
     assert "name" not in report.document
 
 
@@ -242,8 +243,8 @@ def test_targets() -> None:
     assert listed[2] == {"name": "final", "base": "base", "platform": "$BUILDPLATFORM", "location": at(19)}
     assert listed[3] == {"default": True, "base": "build", "location": at(25)}
     assert report.document["sources"]
-    assert report.text == ("TARGET       DESCRIPTION\nbuild        makes the program\nunused\nfinal\n(default)\n")
-    assert call("targets", "FROM base AS a").text == "TARGET         DESCRIPTION\na (default)\n"
+    assert report.text == ("TARGET    DESCRIPTION\nbuild     makes the program\nunused\nfinal\n(default)\n")
+    assert call("targets", "FROM base AS a").text == "TARGET      DESCRIPTION\na (default)\n"
 
 
 def test_describe() -> None:
@@ -256,8 +257,8 @@ def test_describe() -> None:
         "frontend.fix": "1.0.0",
     }
     for one in report.document:
-        assert set(one) == {"name", "version", "type", "description", "opts", "metadata"}
-        assert {"name": "result.json"} in one["metadata"]
+        assert set(one) == {"name", "version", "type", "description", "opts", "inputs", "metadata", "refs"}
+        assert {"name": "result.json", "description": ""} in one["metadata"]
     assert report.text.splitlines()[0].split() == ["NAME", "VERSION", "DESCRIPTION"]
     assert report.text.splitlines()[1].startswith("lint ")
 
@@ -266,6 +267,6 @@ def test_fix() -> None:
     report = call("fix", "FROM base As A\nENV B=1\n")
     assert base64.b64decode(report.document["data"]) == b"FROM base AS a\nENV B=1\n"
     assert [(one["ruleName"], one["location"]) for one in report.document["repairs"]] == [
-        ("FromAsCasing", at(1, 10)),
-        ("StageNameCasing", at(1, 13)),
+        ("FromAsCasing", at(1)),
+        ("StageNameCasing", at(1)),
     ]

@@ -140,10 +140,10 @@ def test_rule_maintainer_deprecated() -> None:
 
 
 def test_rule_undefined_arg_in_from() -> None:
-    text = "ARG VERSION=1\nFROM base:$VERSON${VERSION}\nFROM --platform=$NOPE base"
-    assert places("UndefinedArgInFrom", text) == [(2, 11), (3, 17)]
+    text = "ARG VERSION=1\nFROM base:$VERSON${VERSION}\nFROM base:${NOPE:-1}"
+    assert places("UndefinedArgInFrom", text) == [(2, 11), (3, 11)]
     assert message("UndefinedArgInFrom", text).endswith("(did you mean VERSION?)")
-    good = "ARG V\nARG W=1\nFROM base${V}$W\nFROM --platform=$BUILDPLATFORM base:${X:-1}"
+    good = "ARG V\nARG W=1\nFROM base${V}$W\nFROM --platform=$BUILDPLATFORM base:1"
     assert not places("UndefinedArgInFrom", good)
     assert not places("UndefinedArgInFrom", good, args={"V": "1"})
 
@@ -162,11 +162,11 @@ def test_rule_undefined_var() -> None:
     text = "FROM base\nENV A=1 B=$HOM\nCOPY --chown=$who $A \\\n  /$D\nRUN $x"
     assert places("UndefinedVar", text) == [(2, 11), (3, 14), (4, 4)]
     assert message("UndefinedVar", text).endswith("(did you mean $HOME?)")
-    good = "FROM base AS a\nARG Q\nENV A=$HOME$Q B='$C' D=\\$C E=${F:-x}${G+y}\nFROM a\nLABEL a=$A p=$PATH"
+    good = "FROM base AS a\nARG Q\nENV A=$HOME$Q B='$C' D=\\$C \nFROM a\nLABEL a=$A p=$PATH q=$Q"
     assert not places("UndefinedVar", good)
     assert places("UndefinedVar", "ARG G=1\nFROM base\nENV A=$G") == [(3, 7)]
     assert not places("UndefinedVar", "ARG G=1\nFROM base\nARG G\nENV A=$G")
-    assert places("UndefinedVar", "FROM base AS a\nARG Q\nFROM a\nENV A=$Q") == [(4, 7)]
+    assert places("UndefinedVar", "FROM base\nENV A=${B:-x} C=${D+x}${E#x}") == [(2, 7), (2, 17), (2, 23)]
     assert places("UndefinedVar", "FROM base\nENV A  x $b") == [(2, 10)]
     assert places("UndefinedVar", "FROM base\nRUN --mount=type=cache,target=/a$x a") == [(2, 33)]
     assert places("UndefinedVar", "FROM base\nCOPY <<E /x\n$nope $HOME\nE") == [(2, 1)]
@@ -202,9 +202,9 @@ def test_rule_redundant_target_platform() -> None:
 
 
 def test_rule_secrets_used_in_arg_or_env() -> None:
-    text = "ARG TOKEN\nFROM base\nENV A=1 db_password=x\nARG AUTH_KEY\nENV github_Token_ID=1"
-    assert places("SecretsUsedInArgOrEnv", text) == [(1, 5), (3, 9), (4, 5), (5, 5)]
-    good = "FROM base\nARG PUBLIC_KEY TOKEN_FILE KEY_VERSION monkey keyboard authority\nENV TOKENS=1"
+    text = "FROM base\nENV A=1 db_password=x\nARG AUTH_KEY\nENV github_Token_ID=1"
+    assert places("SecretsUsedInArgOrEnv", text) == [(2, 9), (3, 5), (4, 5)]
+    good = "ARG TOKEN\nFROM base\nARG PUBLIC_KEY TOKEN_FILE KEY_VERSION monkey keyboard authority\nENV TOKENS=1"
     assert not places("SecretsUsedInArgOrEnv", good)
 
 
@@ -235,7 +235,9 @@ def test_rule_invalid_definition_description() -> None:
     on = {"args": {"BUILDKIT_DOCKERFILE_CHECK": "experimental=all"}}
     text = "# V the version\nARG V\n# nothing\nARG W X\n# builds\nFROM base AS build\n# x\nFROM base"
     assert places("InvalidDefinitionDescription", text, **on) == [(4, 1), (6, 1)]
-    good = "# syntax=docker/dockerfile:1\nARG V\n# a note\n\nARG W\n# another\n#\nFROM base AS b\n# check=skip=X\nARG Y"
+    good = (
+        "# syntax=docker/dockerfile:1\nARG V\n# a note\n#\nARG W\n# another\n#\nFROM base AS b\n# check=skip=X\nARG Y"
+    )
     assert not places("InvalidDefinitionDescription", good, **on)
     assert not places("InvalidDefinitionDescription", text)
 
@@ -272,7 +274,7 @@ CASES = "FROM base AS A\nMAINTAINER x"
         (CASES, {"BUILDKIT_DOCKERFILE_CHECK": "skip=StageNameCasing"}, ["MaintainerDeprecated"]),
         ("FROM base AS A\n# check=skip=MaintainerDeprecated\nMAINTAINER x", {}, ["StageNameCasing"]),
         ("FROM base AS A\n# why\n# check=skip=all\n# so\nMAINTAINER x", {}, ["StageNameCasing"]),
-        ("FROM base AS A\n# check=skip=all\n\nMAINTAINER x", {}, ["StageNameCasing", "MaintainerDeprecated"]),
+        ("FROM base AS A\n# check=skip=all\n#\nMAINTAINER x", {}, ["StageNameCasing", "MaintainerDeprecated"]),
         ("FROM base AS A\n# check=nonsense\nMAINTAINER x", {}, ["StageNameCasing", "MaintainerDeprecated"]),
         ("\n# check=skip=all\nFROM base AS A\nMAINTAINER x", {}, ["MaintainerDeprecated"]),
         (

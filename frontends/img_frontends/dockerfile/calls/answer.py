@@ -35,7 +35,9 @@ def describe(request: FrontendRequest, resolver: Resolver) -> Report:
             "type": "rpc",
             "description": call.words,
             "opts": [{"name": name, "description": words} for name, words in call.options],
-            "metadata": [{"name": name} for name in call.results],
+            "inputs": None,
+            "metadata": [{"name": name, "description": ""} for name in call.results],
+            "refs": None,
         }
         for call in CALLS.values()
     ]

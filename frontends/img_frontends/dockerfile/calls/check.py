@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from img.errors import Cancelled, FrontendError, ImgError
-from img.ir.definition import Advice
+from img.errors import Cancelled, FrontendError, ImgError, Place
 from img.ports import FrontendRequest, Report, Resolver
 from img_frontends.dockerfile.calls.opened import opened
 from img_frontends.dockerfile.calls.shape import Json, encoded, excerpt, location, present, printable
-from img_frontends.dockerfile.checks.rules import RULES
-from img_frontends.dockerfile.checks.run import advice, violation
+from img_frontends.dockerfile.checks.run import Told, told, violation
 from img_frontends.dockerfile.checks.subject import Subject, rows_of
 
 OFFLINE = "offline"
@@ -20,18 +18,18 @@ def check(request: FrontendRequest, resolver: Resolver) -> Report:
 
     Without a target all stages are looked at. Base images are asked for, unless the request has the option `OFFLINE`.
     """
-    found: tuple[Advice, ...] = ()
+    found: list[Told] = []
     error: ImgError | None = None
     try:
         subject = opened(request, resolver, every=True, lowered=OFFLINE not in request.options)
         error = _trial(subject) if subject.lowered else None
-        found = advice(subject)
-        error = error or violation(subject, found)
+        found = told(subject)
+        error = error or violation(subject, tuple(one.advice for one in found))
     except FrontendError as problem:
         error = problem
     document = {
         "warnings": [_warning(one) for one in found],
-        "sources": [{"fileName": request.file, "language": "Dockerfile", "data": encoded(request.text)}],
+        "sources": [{"filename": request.file, "data": encoded(request.text), "language": "Dockerfile"}],
     }
     if error is not None:
         place = location(error.place) if error.place else None
@@ -53,13 +51,21 @@ def _trial(subject: Subject) -> ImgError | None:
     return None
 
 
-def _warning(one: Advice) -> Json:
-    place = location(one.place) if one.place else {}
-    fields = {"ruleName": one.rule, "description": RULES[one.rule].sentence, "url": one.url, "detail": one.message}
-    return {**present(fields), "location": place}
+def _warning(one: Told) -> Json:
+    rule = one.rule
+    fields = {"ruleName": rule.name, "description": rule.sentence, "url": rule.url, "detail": one.advice.message}
+    return {**present(fields), "location": location(_span(one))}
 
 
-def _text(found: tuple[Advice, ...], error: ImgError | None, rows: tuple[str, ...]) -> str:
+def _span(one: Told) -> Place:
+    """The lines that BuildKit says: those of the whole instruction, or the last one for lines that are empty."""
+    line = one.finding.line
+    last = line.starts[-1][1]
+    first, end = (last, last) if one.rule.name == "NoEmptyContinuation" else (line.first, line.last)
+    return Place(line.file, first, 1, end)
+
+
+def _text(found: list[Told], error: ImgError | None, rows: tuple[str, ...]) -> str:
     said: list[str] = []
     if found:
         count = "1 warning has" if len(found) == 1 else f"{len(found)} warnings have"
@@ -67,9 +73,9 @@ def _text(found: tuple[Advice, ...], error: ImgError | None, rows: tuple[str, ..
     elif error is None:
         said.append("Check complete, no warnings found.\n")
     for one in found:
-        said.append(f"\nWARNING: {one.rule}{f' - {one.url}' if one.url else ''}\n{printable(one.message)}\n")
-        if one.place:
-            said.append(excerpt(rows, one.place))
+        address = f" - {one.rule.url}" if one.rule.url else ""
+        said.append(f"\nWARNING: {one.rule.name}{address}\n{printable(one.advice.message)}\n")
+        said.append(excerpt(rows, _span(one)))
     for problem in (error, *(error.others if isinstance(error, FrontendError) and not found else ())) if error else ():
         said.append(f"\nERROR: {printable(problem.message)}\n")
         if problem.place:

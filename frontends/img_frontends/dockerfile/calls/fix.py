@@ -18,4 +18,4 @@ def fix(request: FrontendRequest, resolver: Resolver) -> Report:
         for one in result.done
     ]
     text = "".join(f"{one.place}: {one.rule}: {one.message}\n" for one in result.done)
-    return Report(text, {"fileName": request.file, "data": encoded(result.data), "repairs": done})
+    return Report(text, {"filename": request.file, "data": encoded(result.data), "repairs": done})

@@ -19,7 +19,7 @@ ALIASES = {"dst": "target", "destination": "target", "src": "source"}
 
 
 class Argument(NamedTuple):
-    """An ARG that is the one to describe its name: the first that gives it a default, in the global scope or a stage."""
+    """The ARG that describes a name: the last of the stages that does not take it from the global scope, or that one's."""
 
     name: str
     value: str
@@ -41,7 +41,7 @@ def outline(request: FrontendRequest, resolver: Resolver) -> Report:
     """What the target and the stages that it needs can be given. Raises `FrontendError`."""
     subject = opened(request, resolver)
     goal = subject.goal or subject.stages[-1]
-    words = described(subject.comments(goal.start.line), goal.name)
+    words = described(goal.start.line.comments, goal.name)
     arguments = sorted(_arguments(subject), key=lambda one: (one.place.line, one.place.column))
     taken = {kind: [one for one in _taken(subject) if one.kind == kind] for kind in ("secret", "ssh", "cache")}
     document: dict[str, Json] = {
@@ -54,7 +54,7 @@ def outline(request: FrontendRequest, resolver: Resolver) -> Report:
         "sources": [encoded(request.text)],
     }
     head = [("TARGET:", goal.name or "(default)")] + ([("DESCRIPTION:", words)] if words else [])
-    tables = [columns(head)] if goal.name or words else []
+    tables = [columns(head, 1)] if goal.name or words else []
     if arguments:
         named = [(one.name, one.value, one.words) for one in arguments]
         tables.append(columns([("BUILD ARG", "VALUE", "DESCRIPTION"), *named]))
@@ -64,7 +64,7 @@ def outline(request: FrontendRequest, resolver: Resolver) -> Report:
             tables.append(columns([(title, "REQUIRED"), *needed]))
     if taken["cache"]:
         tables.append(columns([("CACHE ID",), *((one.id,) for one in taken["cache"])]))
-    return Report("\n".join(tables), present(document))
+    return Report("".join(f"{table}\n" for table in tables), present(document))
 
 
 def _argument(one: Argument) -> Json:
@@ -95,7 +95,7 @@ def _arguments(subject: Subject) -> Iterator[Argument]:
             for argument in _defined(subject, i, scene.variables):
                 inherits = dict(i.pairs)[argument.name] is None and argument.name in subject.global_names
                 if not inherits:
-                    defined.setdefault(argument.name, argument)
+                    defined[argument.name] = argument
     seen: set[str] = set()
     while used:
         name = used.pop()
@@ -106,11 +106,13 @@ def _arguments(subject: Subject) -> Iterator[Argument]:
 
 
 def _defined(subject: Subject, i: Instruction, variables: Mapping[str, str]) -> Iterator[Argument]:
-    comments = subject.comments(i.line)
+    comments = i.line.comments
+    known = dict(variables)
     for (name, default), word in zip(i.pairs, i.words, strict=True):
         value = subject.request.args.get(name)
         if value is None:
-            value = "" if default is None else subject.expanded(default, variables)
+            value = "" if default is None else subject.expanded(default, known)
+        known[name] = value
         yield Argument(name, value, default or "", described(comments, name), i.line.place(word.offset))
 
 

@@ -13,11 +13,9 @@ RULE = "-" * 20
 
 
 def location(place: Place) -> Json:
-    """A place as BuildKit's source location: lines from 1, characters from 0 and left out where a line begins."""
-    start: dict[str, int] = {"line": place.line}
-    if place.column > 1:
-        start["character"] = place.column - 1
-    return {"ranges": [{"start": start, "end": {**start, "line": max(place.end_line, place.line)}}]}
+    """The lines of a place as BuildKit's source location: one range for each, counted from 1."""
+    lines = range(place.line, max(place.end_line, place.line) + 1)
+    return {"ranges": [{"start": {"line": line}, "end": {"line": line}} for line in lines]}
 
 
 def present(document: Mapping[str, Json]) -> Json:
@@ -30,7 +28,7 @@ def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def columns(rows: Sequence[Sequence[str]], gap: int = 4) -> str:
+def columns(rows: Sequence[Sequence[str]], gap: int = 3) -> str:
     """Rows in columns as wide as they need, `gap` blanks between them; each ends in a newline."""
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     lines = ("".join(cell.ljust(width + gap) for cell, width in zip(row, widths, strict=True)) for row in rows)

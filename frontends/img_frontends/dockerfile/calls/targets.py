@@ -16,7 +16,7 @@ def targets(request: FrontendRequest, resolver: Resolver) -> Report:
     rows = [("TARGET", "DESCRIPTION")]
     for stage in subject.stages:
         default = stage is subject.stages[-1]
-        words = described(subject.comments(stage.start.line), stage.name)
+        words = described(stage.start.line.comments, stage.name)
         document = {
             "name": stage.name,
             "default": default,
@@ -26,4 +26,4 @@ def targets(request: FrontendRequest, resolver: Resolver) -> Report:
         }
         listed.append({**present(document), "location": location(stage.start.line.whole)})
         rows.append((" ".join(filter(None, (stage.name, "(default)" if default else ""))), words))
-    return Report(columns(rows), {"targets": listed, "sources": [encoded(request.text)]})
+    return Report(columns(rows, 1), {"targets": listed, "sources": [encoded(request.text)]})

@@ -84,7 +84,7 @@ def repeated(subject: Subject) -> Iterator[Finding]:
 
 def shell_form(subject: Subject, i: Instruction, scene: Scene) -> Iterator[Finding]:
     """JSONArgsRecommended: unless somebody chose the shell."""
-    if not i.exec and not scene.shell and i.text:
+    if not i.exec and not scene.shell:
         yield Finding(i.line, i.line.whole, {"keyword": i.keyword})
 
 
@@ -99,14 +99,11 @@ def relative_workdir(subject: Subject, i: Instruction, scene: Scene) -> Iterator
         yield Finding(i.line, i.line.place(i.words[0].offset), {"path": path})
 
 
-def secret_name(subject: Subject) -> Iterator[Finding]:
-    """SecretsUsedInArgOrEnv: judged by the name alone, in the global scope too."""
-    for i in (*subject.before, *(i for stage in subject.reached for i in stage.body)):
-        if i.keyword not in ("ARG", "ENV"):
-            continue
-        for (name, _), word in zip(i.pairs, i.words, strict=True):
-            if _SECRET.search(name) and not _PUBLIC.search(name):
-                yield Finding(i.line, i.line.place(word.offset), {"keyword": i.keyword, "name": name})
+def secret_name(subject: Subject, i: Instruction, scene: Scene) -> Iterator[Finding]:
+    """SecretsUsedInArgOrEnv: judged by the name alone. Arguments of the global scope reach no image by themselves."""
+    for (name, _), word in zip(i.pairs, i.words, strict=True):
+        if _SECRET.search(name) and not _PUBLIC.search(name):
+            yield Finding(i.line, i.line.place(word.offset), {"keyword": i.keyword, "name": name})
 
 
 def host_port(subject: Subject, i: Instruction, scene: Scene) -> Iterator[Finding]:
@@ -121,7 +118,7 @@ def description(subject: Subject) -> Iterator[Finding]:
     """InvalidDefinitionDescription: the last comment above a named FROM or an ARG begins with no name of it."""
     for i in subject.instructions:
         names = _defined(i)
-        comments = [text for text in subject.comments(i.line) if not _is_order(text)] if names else []
+        comments = [text for text in i.line.comments if not _is_order(text)] if names else []
         if comments and comments[-1].split(" ", 1)[0] not in names:
             shown = names[0] if len(names) == 1 else "<arg_key>"
             yield Finding(i.line, i.line.whole, {"keyword": i.keyword, "name": shown})

@@ -158,7 +158,8 @@ _ALL = (
         "Secrets are mounted, not put into ARG or ENV: those stay in the image",
         "{keyword} '{name}' sounds like a secret, and would stay in the image: mount it with RUN --mount=type=secret",
         "secrets-used-in-arg-or-env",
-        file=forms.secret_name,
+        scene=forms.secret_name,
+        keywords=("ARG", "ENV"),
     ),
     Rule(
         "InvalidDefaultArgInFrom",

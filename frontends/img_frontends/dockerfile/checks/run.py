@@ -27,13 +27,13 @@ def told(subject: Subject) -> list[Told]:
     options = options_of(subject.script, subject.request.args, subject.rows, subject.request.file)
     comments: dict[int, Options] = {}
     # a comment can switch an experimental rule on for one instruction: then the rule has to look
-    commented = any("check" in row for row in subject.rows if row.lstrip().startswith("#"))
+    commented = any("check" in comment for line in subject.script.lines for comment in line.comments)
     rules = [rule for rule in RULES.values() if options.applies(rule) or commented]
     found: list[Told] = []
     for rule, finding in findings(subject, rules):
         line = finding.line
         if line.first not in comments:
-            comments[line.first] = options.with_comment(subject.comments(line))
+            comments[line.first] = options.with_comment(line.comments)
         if comments[line.first].applies(rule):
             message = rule.detail.format_map(finding.words)
             found.append(Told(rule, finding, Advice(message, finding.place, rule.name, rule.url)))

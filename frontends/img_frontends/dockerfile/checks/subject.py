@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import ChainMap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -35,23 +34,22 @@ class Finding(NamedTuple):
 class Scene:
     """What is known of a stage where one of its instructions stands. It moves on with the walk: look, don't keep."""
 
-    def __init__(self, env: Mapping[str, str], *, complete: bool = True, shell: bool = False) -> None:
-        self.env = dict(env)
-        self.values: dict[str, str] = {}
-        """The arguments that have a value."""
+    def __init__(self, variables: Mapping[str, str], *, complete: bool = True, shell: bool = False) -> None:
+        self.variables = dict(variables)
+        """What words are expanded with: ENV, and ARG that has a value; the later of the two counts."""
         self.declared: set[str] = set()
+        """Every ARG, with a value or without."""
         self.complete = complete
         """False: there may be more variables, since the base image was not asked for or brings ONBUILD."""
         self.shell = shell
         """Whether a SHELL was chosen. True if nobody knows: then nothing can be said against the shell form."""
         self.workdir = False
         """Whether this file has set a working directory."""
-        self.variables: Mapping[str, str] = ChainMap(self.env, self.values)
-        """What words are expanded with: ENV over ARG."""
 
     def child(self, triggers: bool) -> Scene:
         """The beginning of a stage that is made from this one."""
-        scene = Scene(self.env, complete=self.complete and not triggers, shell=self.shell)
+        scene = Scene(self.variables, complete=self.complete and not triggers, shell=self.shell)
+        scene.declared |= self.declared
         scene.workdir = self.workdir
         return scene
 
@@ -83,11 +81,6 @@ class Subject:
         for stage in self.stages:
             yield stage.start
             yield from stage.body
-
-    def comments(self, line: Line) -> tuple[str, ...]:
-        """The comments directly above an instruction, in order, without ``#``; directives are none."""
-        directives = len(self.script.directives) + self.rows[0].startswith("#!")
-        return comments_above(self.rows, line.first, directives)
 
     # --- arguments before the first FROM ---------------------------------------------------------------------------
 
@@ -204,7 +197,7 @@ class Subject:
         if i.keyword == "ENV":
             known = scene.variables
             new = {self.expanded(name, known): self.expanded(value or "", known) for name, value in i.pairs}
-            scene.env.update(new)
+            scene.variables.update(new)
         elif i.keyword == "ARG":
             self._declare(i, scene)
         elif i.keyword == "SHELL":
@@ -218,28 +211,14 @@ class Subject:
             if value is None:
                 value = self.global_values.get(name) if default is None else self.expanded(default, scene.variables)
             scene.declared.add(name)
-            scene.values.pop(name, None)
             if value is not None:
-                scene.values[name] = value
+                scene.variables[name] = value
 
 
 def rows_of(data: bytes) -> tuple[str, ...]:
     """The lines of a file, without line ends."""
     text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     return tuple(row.removesuffix("\r") for row in text.split("\n"))
-
-
-def comments_above(rows: Sequence[str], first: int, skipped: int = 0) -> tuple[str, ...]:
-    """The comments directly above line `first` (from 1), in order, without ``#``. A comment without text is a gap.
-
-    The first `skipped` lines are not looked at.
-    """
-    found: list[str] = []
-    at = first - 2
-    while at >= skipped and rows[at].lstrip().startswith("#") and (text := rows[at].lstrip()[1:].strip()):
-        found.append(text)
-        at -= 1
-    return tuple(reversed(found))
 
 
 def _origins(i: Instruction) -> Iterator[str]:

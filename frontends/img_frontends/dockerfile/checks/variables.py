@@ -21,7 +21,7 @@ NEVER_SET = ("SBOM_SCAN_CONTEXT", "SBOM_SCAN_STAGE")
 SEARCHED = 200
 """As many names are searched for one that is near."""
 
-_VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(:?[-+])?)")
+_VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*))")
 
 
 class Use(NamedTuple):
@@ -29,8 +29,6 @@ class Use(NamedTuple):
 
     name: str
     offset: int
-    guarded: bool
-    """It has a default, or is asked for (``${v:-w}``, ``${v+w}``): not being set is provided for."""
 
 
 def uses(word: str, escape: str, raw: bool = False) -> Iterator[Use]:
@@ -46,7 +44,7 @@ def uses(word: str, escape: str, raw: bool = False) -> Iterator[Use]:
         elif character == "'" and not double and not raw:
             at = word.find("'", at + 1) + 1 or len(word)
         elif match:
-            yield Use(match[1] or match[2], at, bool(match[3]))
+            yield Use(match[1] or match[2], at)
             at = match.end()
         else:
             double ^= character == '"'
@@ -54,16 +52,26 @@ def uses(word: str, escape: str, raw: bool = False) -> Iterator[Use]:
 
 
 def undefined(subject: Subject, i: Instruction, scene: Scene) -> Iterator[Finding]:
-    """UndefinedVar: once for each name of an instruction."""
+    """UndefinedVar: once for each name of an instruction. As BuildKit has it, a default (``${v:-w}``) makes no difference."""
     if not scene.complete:
         return
     seen: set[str] = set()
-    for use, place in _used(i, subject.script.escape):
-        known = use.name in scene.env or use.name in scene.declared or use.name in NEVER_SET
-        if not known and not use.guarded and use.name not in seen:
+    for use, place in _unset_in_arg(subject, i) if i.keyword == "ARG" else _used(i, subject.script.escape):
+        known = use.name in scene.variables or use.name in scene.declared or use.name in NEVER_SET
+        if not known and use.name not in seen:
             seen.add(use.name)
-            near = _near(use.name, scene.env, scene.declared)
+            near = _near(use.name, scene.variables, scene.declared)
             yield Finding(i.line, place, {"name": use.name, "near": f" (did you mean ${near}?)" if near else ""})
+
+
+def _unset_in_arg(subject: Subject, i: Instruction) -> Iterator[tuple[Use, Place]]:
+    """The variables that the defaults of an ARG use, but for those that it has declared before them itself."""
+    declared: set[str] = set()
+    for (name, _), word in zip(i.pairs, i.words, strict=True):
+        for use in uses(word.text, subject.script.escape):
+            if use.name not in declared:
+                yield use, i.line.place(word.offset + use.offset)
+        declared.add(name)
 
 
 def _used(i: Instruction, escape: str) -> Iterator[tuple[Use, Place]]:
@@ -94,7 +102,7 @@ def undeclared_in_from(subject: Subject) -> Iterator[Finding]:
         line = stage.start.line
         for word, offset in _from_words(stage):
             for use in uses(word, subject.script.escape):
-                if use.name not in subject.global_names and not use.guarded:
+                if use.name not in subject.global_names:
                     near = _near(use.name, subject.global_names)
                     shown = f" (did you mean {near}?)" if near else ""
                     yield Finding(line, line.place(offset + use.offset), {"name": use.name, "near": shown})
@@ -120,8 +128,7 @@ def bad_default(subject: Subject) -> Iterator[Finding]:
     """InvalidDefaultArgInFrom: no image's name comes of it if the build is given no arguments."""
     values = subject.values_with({})
     for stage in subject.stages:
-        names = [use.name for use in uses(stage.base, subject.script.escape)]
-        if not names or not set(names) <= subject.global_names:
+        if not any(uses(stage.base, subject.script.escape)):
             continue
         name = subject.expanded(stage.base, values)
         if not name or not _is_image(name):
