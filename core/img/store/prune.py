@@ -49,8 +49,7 @@ def prune(store: Store, sandbox: Sandbox, wanted: Callable[[Usage], bool], every
         things = [one for one in found if one.reclaimable and one.type == "regular"]
         _take_regular(store, sandbox, things)
         kept = [one for one in found if one.type == "source.git.checkout"]
-        for one in kept:
-            _throw_away(store, Path(one.paths[0]))
+        _throw_away(store, sandbox, [path for one in kept for path in one.paths])
         remembered = [one for one in found if one.type == "source.local" and one.reclaimable]
         if remembered:
             _forget(store)
