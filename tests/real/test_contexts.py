@@ -76,7 +76,7 @@ def built(work: Path, user: bool, *arguments: str, stdin: Path = Path(os.devnull
 
 
 def docker(host: str, registry: Registry, work: Path, *arguments: str, stdin: Path = Path(os.devnull)) -> flatten.Flat:
-    name = f"{registry.host}/contexts-{work.name}"
+    name = f"{registry.host}/contexts/{work.name.encode().hex()}"
     env = {**os.environ, "DOCKER_BUILDKIT": "1", "DOCKER_HOST": host}
     with stdin.open("rb") as stream:
         argv = [builders.DOCKER, "build", "--no-cache", "-t", name, *arguments]
