@@ -16,11 +16,10 @@ from tests.peers import builders
 
 pytestmark = pytest.mark.real
 
-HEAD = 'FROM scratch\nARG a=1\nARG empty=\nARG path=/usr/local/bin\nARG é=accent\nARG _u=under\nARG two="x y"\nARG dollar="\\$a"\n'
+HEAD = 'FROM scratch\nARG a=1\nARG empty=\nARG é=accent\nARG _u=under\nARG two="x y"\nARG dollar="\\$a"\n'
 VARIABLES = {
     "a": "1",
     "empty": "",
-    "path": "/usr/local/bin",
     "é": "accent",
     "_u": "under",
     "two": "x y",
