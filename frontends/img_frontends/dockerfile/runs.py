@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from difflib import get_close_matches
 
@@ -14,7 +14,7 @@ from img.ir.values import Bind, Confinement, Device, Mount, Network, Notes, Secu
 from img_frontends.dockerfile.mounts import MountReader, check_options, read_options
 from img_frontends.dockerfile.origins import Scope
 from img_frontends.dockerfile.state import StageState
-from img_frontends.dockerfile.tree import Instruction
+from img_frontends.dockerfile.tree import Flag, Instruction
 from img_frontends.dockerfile.words import Words
 
 PIPES = "/dev/pipes"
@@ -49,7 +49,7 @@ def run(state: StageState, i: Instruction, words: Words, scope: Scope) -> None:
     mounts: list[Mount] = []
     for flag in i.all("mount"):
         number = sum(isinstance(mount, Ssh) for mount in mounts)
-        mounts.append(reader.read(flag.value or "", i.line.place(flag.offset), words.one, number))
+        mounts.append(reader.read(flag.value or "", i.line.place(flag.offset), _expander(words, flag), number))
     wanted = devices(i)
     for device, flag in zip(wanted, i.all("device"), strict=True):
         if not allows(scope.allow, device.name):
@@ -68,6 +68,11 @@ def run(state: StageState, i: Instruction, words: Words, scope: Scope) -> None:
         notes=notes,
     )
     state.note(f"RUN {state.told()}{' '.join(argv)}", node, built=True)
+
+
+def _expander(words: Words, flag: Flag) -> Callable[[str], str]:
+    """Expands what is in a flag; mistakes have the flag's place."""
+    return lambda text: words.one(text, flag.offset)
 
 
 def _command(state: StageState, i: Instruction, notes: Notes) -> tuple[list[str], list[Bind]]:
