@@ -116,7 +116,9 @@ def test_a_secret_does_not_show_anywhere_while_the_step_runs(
         secrets={"s": ("file", _file(work / "s", SECRET))},
     )
     deadline = time.monotonic() + 60
-    while not (steps := subprocess.run(["pgrep", "-x", "sleep"], capture_output=True, text=True, check=False).stdout.split()):
+    while not (
+        steps := subprocess.run(["pgrep", "-x", "sleep"], capture_output=True, text=True, check=False).stdout.split()
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert traces(store) == []
@@ -274,7 +276,9 @@ def test_a_forwarded_agent(perl: direct.Source, store: Path, agent: Path, user: 
         "message 18 gives 5",
     ]
     assert "run" not in upper_names(store)
-    left = subprocess.run(["ssh-add", "-l"], env={"SSH_AUTH_SOCK": str(agent)}, capture_output=True, text=True, check=False)
+    left = subprocess.run(
+        ["ssh-add", "-l"], env={"SSH_AUTH_SOCK": str(agent)}, capture_output=True, text=True, check=False
+    )
     assert "key-one" in left.stdout
 
 
@@ -398,7 +402,9 @@ def test_du_and_prune(box: direct.Source, store: Path, work: Path) -> None:
     table = img("du")
     assert table.splitlines()[0].split() == ["ID", "RECLAIMABLE", "SIZE", "DESCRIPTION"]
     rows = json.loads(img("du", "--json"))
-    total = int(subprocess.run(["du", "-s", "-B1", str(store)], capture_output=True, text=True, check=False).stdout.split()[0])
+    total = int(
+        subprocess.run(["du", "-s", "-B1", str(store)], capture_output=True, text=True, check=False).stdout.split()[0]
+    )
     assert abs(sum(row["size"] for row in rows) - total) < 0.02 * total
     (mount,) = json.loads(img("du", "--json", "-f", "type=exec.cachemount"))
     assert (mount["description"], mount["mutable"], mount["count"]) == ("cache mount /k (id k)", True, 2)
@@ -431,7 +437,9 @@ def test_du_and_prune(box: direct.Source, store: Path, work: Path) -> None:
     inspected = subprocess.run(["skopeo", "inspect", f"oci:{store}"], capture_output=True, text=True, check=False)
     assert inspected.returncode == 0, (spec, inspected.stderr)
     rows = json.loads(img("du", "--json"))
-    total = int(subprocess.run(["du", "-s", "-B1", str(store)], capture_output=True, text=True, check=False).stdout.split()[0])
+    total = int(
+        subprocess.run(["du", "-s", "-B1", str(store)], capture_output=True, text=True, check=False).stdout.split()[0]
+    )
     assert abs(sum(row["size"] for row in rows) - total) < 0.02 * total
 
 
