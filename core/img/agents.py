@@ -7,12 +7,15 @@ as ``ssh-agent cat``, whose ``cat`` ends when our end of its pipe closes, howeve
 from __future__ import annotations
 
 import os
+import select
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from img.errors import UsageError
@@ -109,10 +112,26 @@ class _KeyAgent:
         if self._process.stdin:
             self._process.stdin.close()
         for pid in _children(self._process.pid):
-            os.kill(pid, 15)
+            _end(pid)
         self._process.kill()
         self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _end(pid: int) -> None:
+    """Ask a process to end, and see to it that it has."""
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, number)
+            if select.select([handle], [], [], 2)[0]:
+                return
+    finally:
+        os.close(handle)
 
 
 def _children(pid: int) -> list[int]:
