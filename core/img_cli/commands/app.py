@@ -222,11 +222,54 @@ def explain(
 
 
 @app.command()
+def du(
+    filter: Annotated[list[str] | None, typer.Option("--filter", "-f", help="FIELD=VALUE; may be repeated.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Every field of each record.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """Show what takes room in the store."""
+    from img_cli.commands.du import du as act
+
+    return act(filter or [], verbose, json)
+
+
+@app.command()
+def prune(
+    filter: Annotated[list[str] | None, typer.Option("--filter", help="FIELD=VALUE; may be repeated.")] = None,
+    all_: Annotated[bool, typer.Option("--all", "-a", help="Also unpacked layers of images.")] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="For scripts of docker's; img never asks.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Every field of each record.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """Remove what no image needs: cached steps, cache mounts, blobs."""
+    from img_cli.commands.du import prune as act
+
+    return act(filter or [], all_, verbose, json)
+
+
+@app.command()
 def plugins(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> int:
     """List what is installed, where it comes from, and whether it works here."""
     from img_cli.commands.plugins import plugins as act
 
     return act(json)
+
+
+contexts = typer.Typer(name="context", help="Look at a build context.", no_args_is_help=True)
+app.add_typer(contexts)
+
+
+@contexts.command("ls")
+def context_ls(
+    context: Annotated[str, typer.Argument(metavar="CONTEXT", help="A folder, a URL, or - for standard input.")],
+    file: Annotated[str, _one("--file", "-f", help="The build file, whose own ignore file counts.")] = "",
+    why: Annotated[str, _one("--why", help="Say which rule decides about this path.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """List what a build would see of a context."""
+    from img_cli.commands.context import ls as act
+
+    return act(context, file, why, json)
 
 
 @app.command()

@@ -23,11 +23,6 @@ def build(given: Mapping[str, Any]) -> int:
     progress, quiet = given["progress"], given["quiet"]
     if progress not in PROGRESS:
         raise UsageError(f"there is no progress {progress!r}", hint=f"one of {', '.join(PROGRESS)}")
-    for name in (given["context"], given["file"]):
-        if name == "-":
-            raise UsageError("building from standard input is not supported yet", hint="name a folder and a file")
-    if given["context"].startswith(("http://", "https://", "git@", "git://")):
-        raise UsageError("building from a URL is not supported yet", hint="clone it, and name the folder")
     request = request_of(given)
     call = parse_call(given["call"], given["check"])
     with open_session(settings_of(given)) as session:

@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from img.contexts.remote import need_folder
 from img.errors import UsageError
-from img.request import Request, build_file, context_folder, shown
+from img.request import Request, build_file, shown
 from img_cli.context import open_session
 
 OFFLINE = {"offline": "true"}
@@ -20,7 +21,7 @@ OFFLINE = {"offline": "true"}
 def lint(context: str, file: str, fix: bool, diff: bool, json: bool) -> int:
     """Print what the checks find; 1 if they find anything. `diff`: print the repairs instead; 1 if there are any."""
     request = Request(context=context, file=file)
-    context_folder(request)
+    need_folder(context)
     path = build_file(request)
     with open_session() as session:
         repairs: Any = []
