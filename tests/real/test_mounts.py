@@ -78,7 +78,8 @@ def test_a_secret_as_file_and_variable(box: direct.Source, store: Path, work: Pa
     script = (
         "stat -c '%a %u %g' /run/secrets/file; stat -c %a /deep/er/run; wc -c < /run/secrets/file\n"
         "test $(md5sum < /run/secrets/file | cut -c-32) = $SUM; test $(cat /deep/er/run) = r-$(echo $VAL | cut -c-4)\n"
-        "test $RUN = r-hush; ! test -e /nothing; echo ${NOTHING-unset}; ! sh -c 'echo x > /deep/er/run' 2> /dev/null; echo fine\n"
+        "test $RUN = r-hush; ! test -e /nothing; echo ${NOTHING-unset}; ! sh -c 'echo x > /deep/er/run' 2> /dev/null\n"
+        "echo fine\n"
         "df /run/secrets/file | tail -1 | cut -d' ' -f1"
     )
     import hashlib
