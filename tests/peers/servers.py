@@ -114,15 +114,21 @@ class BuildKit:
         self.host = host
         self._pid = pid
 
-    def client(
-        self, *words: str, env: dict[str, str] | None = None, timeout: float = 120
-    ) -> subprocess.CompletedProcess[bytes]:
-        """Run ``docker WORDS`` of the daemon's root, in its mount namespace; tests' folders have the same path there."""
-        argv = ["nsenter", f"--target={self._pid}", "--mount", "--root", "--wd", "/usr/bin/docker", *words]
-        variables = {"PATH": "/usr/sbin:/usr/bin", "HOME": "/run", "DOCKER_HOST": self.host, **(env or {})}
+    def buildx(self, *words: str, env: dict[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
+        """Run ``docker buildx WORDS`` of the daemon's root, in its mount namespace: paths are the same there."""
+        plugin = "/usr/libexec/docker/cli-plugins/docker-buildx"
+        argv = ["nsenter", f"--target={self._pid}", "--mount", "--root", "--wd", plugin, *words]
+        variables = {"PATH": "/usr/sbin:/usr/bin", "HOME": "/run", "DOCKER_HOST": self.host, **env}
         variables["BUILDX_NO_DEFAULT_ATTESTATIONS"] = "1"
         return subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, env=variables, timeout=timeout, check=False
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=variables,
+            timeout=timeout,
+            check=False,
         )
 
 
