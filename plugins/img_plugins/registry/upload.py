@@ -13,7 +13,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from img.digest import is_digest, sha256
 from img.errors import CorruptBlob, NotFound, RegistryError, Unauthorized
-from img.oci.spec import Descriptor
+from img.oci.spec import OCI_INDEX, Descriptor
 from img_plugins.registry.auth import Scope
 from img_plugins.registry.client import Client
 from img_plugins.registry.network import SLOW_READ
@@ -130,6 +130,8 @@ class Uploader:
                 stored = response.headers.get("Docker-Content-Digest", "")
                 if is_digest(stored) and stored != digest:
                     raise CorruptBlob(f"{self._client.host} stored {stored} for the manifest {digest}")
+                if not response.headers.get("OCI-Subject"):
+                    self._refer(media_type, data)
                 return digest
             words = read_some(response)
             if self._stands(target, digest):
@@ -139,6 +141,24 @@ class Uploader:
                 raise self._transport.refused(response, "PUT", path, words)
             network.wait(attempt)
         raise AssertionError("unreachable")
+
+    def _refer(self, media_type: str, data: bytes) -> None:
+        """Enter a manifest that refers to another into the index that stands for the referrers API where the registry
+        has none (distribution-spec 1.1, "Pushing Manifests with Subject")."""
+        from img_plugins.registry.referrers import entry, joined, tag_of
+
+        found = entry(media_type, data)
+        if found is None:
+            return
+        subject, descriptor = found
+        tag = tag_of(subject)
+        try:
+            before = self._client.manifest(tag).data
+        except NotFound:
+            before = b""
+        after = joined(before, descriptor)
+        if after != before:
+            self.manifest(tag, OCI_INDEX, after)
 
     # --- one upload ----------------------------------------------------------------------------------------
 

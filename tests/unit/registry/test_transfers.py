@@ -216,6 +216,23 @@ def test_referrers(world: World, api: bool) -> None:
     assert client.referrers("sha256:" + "0" * 64) == []
 
 
+@pytest.mark.parametrize("api", [True, False])
+def test_what_is_pushed_is_found_as_a_referrer(world: World, api: bool) -> None:
+    registry = world.registry(referrers=api)
+    digest, _ = manifest(registry)
+    client = world.client(registry)
+    subject = {"mediaType": OCI_MANIFEST, "digest": digest, "size": 1}
+    pushed = []
+    for number in range(2):
+        _, data = manifest(registry, tag="none", artifactType="a/b", subject=subject, annotations={"n": str(number)})
+        for _ in range(2):
+            pushed.append(Uploader(client).manifest(sha256(data), OCI_MANIFEST, data))
+    found = client.referrers(digest, "a/b")
+    assert {item.digest for item in found} == set(pushed)
+    assert len(found) == 2
+    assert (("x", digest.replace(":", "-")) in registry.manifests) == (not api)
+
+
 # --- pushes -----------------------------------------------------------------------------------------------------------
 
 
