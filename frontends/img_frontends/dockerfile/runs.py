@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from difflib import get_close_matches
@@ -11,6 +10,7 @@ from difflib import get_close_matches
 from img.errors import FrontendError
 from img.ir.nodes import Exec, Scratch, Write
 from img.ir.values import Bind, Confinement, Device, Mount, Network, Notes, Security, Ssh
+from img_frontends.dockerfile.heredocs import opening
 from img_frontends.dockerfile.mounts import MountReader, check_options, read_options
 from img_frontends.dockerfile.origins import Scope
 from img_frontends.dockerfile.state import StageState
@@ -18,7 +18,6 @@ from img_frontends.dockerfile.tree import Flag, Instruction
 from img_frontends.dockerfile.words import Words
 
 PIPES = "/dev/pipes"
-_ALONE = re.compile(r"""\d*<<-?\s*(?:'[^']*'|"[^"]*"|[^\s<'"]+)\Z""")
 
 
 def check_run(i: Instruction) -> None:
@@ -83,8 +82,8 @@ def _command(state: StageState, i: Instruction, notes: Notes) -> tuple[list[str]
     text = i.text
     if i.heredocs:
         first = i.heredocs[0]
-        if not _ALONE.match(text.strip()):
-            text += "".join(f"\n{heredoc.body}{heredoc.name}" for heredoc in i.heredocs)
+        if opening(text) is None:
+            text += "".join(f"\n{heredoc.written}{heredoc.name}" for heredoc in i.heredocs)
         elif first.body.startswith("#!"):
             data = first.body.encode("utf-8", "surrogateescape")
             script = Write(
