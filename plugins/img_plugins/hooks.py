@@ -29,6 +29,7 @@ def img_offers() -> Iterable[Offer]:
         Offer("exporter", "image", "into the store, under a name", _ + "exporters.image:ImageExporter"),
         Offer("exporter", "registry", "pushed to a registry", _ + "exporters.registry:RegistryExporter"),
         Offer("exporter", "oci", "an OCI image layout, as tar or folder", _ + "exporters.oci:OciExporter"),
+        Offer("exporter", "docker", "an archive that docker load takes", _ + "exporters.oci:DockerExporter"),
         Offer("exporter", "tar", "the root filesystem as a tar", _ + "exporters.tar:TarExporter"),
         Offer("exporter", "local", "the root filesystem as a folder", _ + "exporters.local:LocalExporter"),
         Offer("reporter", "plain", "lines of text", _ + "reporters.plain:PlainReporter"),

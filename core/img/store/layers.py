@@ -183,11 +183,6 @@ class Layers:
 
     # --- blobs ---------------------------------------------------------------------------------------------
 
-    def has_blob(self, group: Sequence[str]) -> bool:
-        """Whether `blob` has nothing to make or fetch."""
-        layer = self.get(group[0]) if len(group) == 1 else None
-        return layer is not None and layer.descriptor is not None and self._blobs.has(layer.descriptor.digest)
-
     def blob(self, group: Sequence[str]) -> LayerBlob:
         """The compressed blob of one layer, or of a group of layers as one. Made or fetched if it is not there."""
         if len(group) != 1:
@@ -207,6 +202,30 @@ class Layers:
                 self._database.write("UPDATE layers SET diff_id = ?, blob = ? WHERE id = ?", row)
                 return made
             return LayerBlob(layer.descriptor, layer.diff_id)
+
+    def known(self, group: Sequence[str]) -> LayerBlob | None:
+        """The blob that `blob` would give, if it was made or pulled before and is in the store; nothing is done."""
+        if len(group) == 1:
+            layer = self.get(group[0])
+            found = layer and layer.descriptor and LayerBlob(layer.descriptor, layer.diff_id)
+        else:
+            row = self._database.one("SELECT diff_id, blob FROM squashed WHERE key = ?", (_squash_key(group),))
+            found = LayerBlob(Descriptor.from_json(json.loads(row[1])), row[0]) if row else None
+        return found if found and self._blobs.has(found.descriptor.digest) else None
+
+    def plain(self, group: Sequence[str]) -> Iterator[bytes]:
+        """The uncompressed tar of one layer, or of a group as one: the bytes that every blob of it unpacks to. Taken
+        from its blob if there is one, since a tree that was unpacked does not give the same tar back."""
+        from img.oci.compress import decompressed
+        from img.store.pipes import read_from
+
+        if len(group) == 1:
+            self.fetch(group)
+        if (blob := self.known(group)) is not None:
+            descriptor = blob.descriptor
+            packed = self._counted(self._blobs.chunks(descriptor.digest), "exporting", descriptor)
+            return decompressed(packed, descriptor.media_type)
+        return read_from(self._engine.sandbox.call, *self._job(group))
 
     def fetch(self, ids: Sequence[str]) -> None:
         """Bring the blobs of remote layers into the store, several at once."""
@@ -237,19 +256,20 @@ class Layers:
                 self._blobs.write(chunks, descriptor.digest, descriptor.size)
 
     def _squashed(self, group: tuple[str, ...]) -> LayerBlob:
-        key = digest_of(["squash", group])
-        row = self._database.one("SELECT diff_id, blob FROM squashed WHERE key = ?", (key,))
-        if row is not None:
-            descriptor = Descriptor.from_json(json.loads(row[1]))
-            if self._blobs.has(descriptor.digest):
-                return LayerBlob(descriptor, row[0])
-        from img.ports import Snapshot
-
-        trees = self.trees(Snapshot(group))
-        made = self._compress(("img.oci.squash:squash_trees", trees))
-        row = (key, made.diff_id, json.dumps(made.descriptor.to_json()))
+        if (found := self.known(group)) is not None:
+            return found
+        made = self._compress(self._job(group))
+        row = (_squash_key(group), made.diff_id, json.dumps(made.descriptor.to_json()))
         self._database.write("INSERT OR REPLACE INTO squashed VALUES (?, ?, ?)", row)
         return made
+
+    def _job(self, group: Sequence[str]) -> tuple[str, Any]:
+        """The job that writes the tar of a group."""
+        if len(group) == 1:
+            return self._tar_job(group[0])
+        from img.ports import Snapshot
+
+        return "img.oci.squash:squash_trees", self.trees(Snapshot(tuple(group)))
 
     def _tar_job(self, id: str) -> tuple[str, Any]:
         if self._tree(id).exists():
@@ -312,3 +332,7 @@ class Layers:
             done += len(data)
             progress(descriptor.digest, action, done, descriptor.size)
             yield data
+
+
+def _squash_key(group: Sequence[str]) -> str:
+    return digest_of(["squash", tuple(group)])

@@ -23,6 +23,7 @@ from img.store.layers import Engine, Layers
 from img.store.locks import Lock, try_lock
 from img.store.memory import Memory, Stats
 from img.store.records import Records
+from img.store.variants import Variants
 
 FOLDERS = ("blobs/sha256", "layers", "cache-mounts", "locks", "tmp")
 
@@ -42,6 +43,7 @@ class Store:
         self._database = database
         self.blobs = Blobs(root, self.tmp)
         self.layers = Layers(root, self.tmp, database, self.blobs, engine)
+        self.variants = Variants(self.layers, self.blobs, Memory(database, "variant"))
         self.images = Images(root, self.tmp, database)
         self.records = Records(database)
         self.pins = Memory(database, "pin")
