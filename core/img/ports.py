@@ -208,6 +208,10 @@ class ImageSource(SourcePlugin, Protocol):
     def resolve(self, ref: str, platform: str) -> BaseImage:
         """See `Resolver.image`."""
 
+    def document(self, ref: str, digest: str = "") -> tuple[str, bytes]:
+        """Media type and bytes of what `ref` stands for, or of another document of its repository. Raises
+        `RegistryError`, `CorruptBlob`."""
+
     def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
         """A stream of the blob's bytes from where it came (`origin` is what `fetch` left in the store's layer row).
 

@@ -29,18 +29,19 @@ class Named(NamedTuple):
 
     descriptor: Descriptor
     names: tuple[Reference, ...] = ()
+    words: tuple[str, ...] = ()
+    """What its entries say as ``ref.name`` without being a whole name: tags."""
 
 
 def index_entries(image: Named) -> list[dict[str, object]]:
     """What ``index.json`` says of an image: an entry for each name, or one without."""
     document = image.descriptor.to_json()
-    if not image.names:
+    if not image.names and not image.words:
         return [document]
     notes = dict(image.descriptor.annotations)
-    return [
-        {**document, "annotations": {**notes, IMAGE_NAME: str(name), REF_NAME: name.tag or str(name)}}
-        for name in image.names
-    ]
+    said = [{IMAGE_NAME: str(name), REF_NAME: name.tag or str(name)} for name in image.names]
+    said += [{REF_NAME: word} for word in image.words]
+    return [{**document, "annotations": {**notes, **names}} for names in said]
 
 
 def index_json(images: Sequence[Named], before: Sequence[Mapping[str, object]] = ()) -> bytes:
@@ -152,13 +153,17 @@ def read_index(root: Path) -> list[dict[str, object]]:
 
 def named(entries: Iterable[Mapping[str, object]]) -> list[Named]:
     """The images that the entries of an ``index.json`` stand for, names gathered."""
-    found: dict[str, tuple[Descriptor, list[Reference]]] = {}
+    found: dict[str, Named] = {}
     for number, entry in enumerate(entries):
         descriptor = Descriptor.from_json(entry, f"index.manifests[{number}]")
-        names = found.setdefault(descriptor.digest, (_bare(descriptor), []))[1]
-        if (name := name_of(descriptor)) is not None and name not in names:
-            names.append(name)
-    return [Named(descriptor, tuple(names)) for descriptor, names in found.values()]
+        one = found.get(descriptor.digest) or Named(_bare(descriptor))
+        name, word = name_of(descriptor), descriptor.annotations.get(REF_NAME)
+        if name is not None and name not in one.names:
+            one = one._replace(names=(*one.names, name))
+        elif name is None and word and word not in one.words:
+            one = one._replace(words=(*one.words, word))
+        found[descriptor.digest] = one
+    return list(found.values())
 
 
 def name_of(descriptor: Descriptor) -> Reference | None:

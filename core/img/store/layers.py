@@ -104,6 +104,19 @@ class Layers:
         self._insert(diff_id, diff_id, json.dumps(descriptor.to_json()), json.dumps(dict(origin)))
         return diff_id
 
+    def add_blob(self, diff_id: str, descriptor: Descriptor) -> str:
+        """Make a layer known whose blob the store has. One that is known by a blob which can't be had gets this one."""
+        blob = json.dumps(descriptor.to_json())
+        self._insert(diff_id, diff_id, blob)
+        if not self.available(diff_id):
+            self._database.write("UPDATE layers SET diff_id = ?, blob = ? WHERE id = ?", (diff_id, blob, diff_id))
+        return diff_id
+
+    def holder(self, digest: str) -> str | None:
+        """The id of a layer whose blob has this digest, if one is known."""
+        row = self._database.one("SELECT id FROM layers WHERE instr(blob, ?)", (f'"{digest}"',))
+        return row[0] if row else None
+
     def add_tree(self, path: Path, id: str) -> str:
         """Take over the folder `path` as the tree of layer `id`. It is removed if the store has that tree."""
         self._insert(id)
