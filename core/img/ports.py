@@ -42,9 +42,12 @@ class Sandbox(Protocol):
 class Host(Protocol):
     """What a plugin object is given of the running engine."""
 
-    store: Store
-    settings: Mapping[str, str]
-    """Settings by name, e.g. ``network``; environment variables never reach plugins any other way."""
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Settings by name, e.g. ``network``; environment variables never reach plugins any other way."""
 
     @property
     def sandbox(self) -> Sandbox:
