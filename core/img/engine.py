@@ -15,6 +15,7 @@ from img.plugin.registry import Registry
 from img.store.store import Store
 
 if TYPE_CHECKING:
+    from img.agents import Agents
     from img.oci.spec import Descriptor
     from img.ports import Sandbox
     from img.secrets import SecretSource
@@ -37,11 +38,15 @@ class Engine:
         self._lock = threading.RLock()
         self._store: Store | None = None
         self._sandbox: Any = None
+        self._starting = threading.Lock()
         self._plugins: dict[tuple[str, str], Any] = {}
-        self._credentials: dict[str, tuple[str, str] | None] = {}
+        self._credentials: dict[tuple[str, str], tuple[str, str] | None] = {}
         self._callbacks: dict[object, Callable[[], None]] = {}
         self._cancelled = threading.Event()
         self._told: dict[str, float] = {}
+        self._asking = threading.Lock()
+        self._printed: dict[SecretSource, bytes] = {}
+        self._agents: Agents | None = None
         self.busy = False
         """Whether the solver runs: it notices a cancellation itself and ends well."""
 
@@ -56,13 +61,26 @@ class Engine:
 
     @property
     def sandbox(self) -> Sandbox:
-        with self._lock:
+        with self._starting:
             if self._sandbox is None:
                 from img.sandbox.client import Sandbox as Real
 
                 self._sandbox = Real.start(paths=[path for path in sys.path if path])
             sandbox: Sandbox = self._sandbox
             return sandbox
+
+    def warm(self) -> None:
+        """Start the sandbox beside what the caller does next: it will be wanted soon. What fails here fails again, and
+        is told, when it is used."""
+
+        def start() -> None:
+            try:
+                _ = self.sandbox
+            except Exception:
+                return
+
+        if self._sandbox is None:
+            threading.Thread(target=start, name="sandbox", daemon=True).start()
 
     def load(self, kind: str, name: str) -> Any:
         """The plugin object offered as (kind, name); made once."""
@@ -84,20 +102,46 @@ class Engine:
             raise UsageError(f"there is no context named {name!r}")
         return self.contexts[name]
 
-    def credentials(self, host: str) -> tuple[str, str] | None:
-        """User name and password for `host`; plugins are asked once."""
+    def credentials(self, host: str, scope: str = "") -> tuple[str, str] | None:
+        """User name and password for the repository `scope` of `host`; plugins are asked once."""
         with self._lock:
-            if host not in self._credentials:
-                self._credentials[host] = self.registry.first("img_credentials", host=host, scope="")
-            return self._credentials[host]
+            if (host, scope) not in self._credentials:
+                self._credentials[host, scope] = self.registry.first("img_credentials", host=host, scope=scope)
+            return self._credentials[host, scope]
 
     def secret(self, id: str) -> bytes | None:
-        """See `img.ports.Host`."""
-        return None
+        """See `img.ports.Host`. A command runs once a build."""
+        source = self.secrets.get(id)
+        if source is None:
+            return None
+        from img.secrets import read_secret
+
+        if source.kind != "command":
+            return read_secret(id, source, self.on_cancel)
+        with self._asking:
+            if source not in self._printed:
+                self._printed[source] = read_secret(id, source, self.on_cancel)
+            return self._printed[source]
 
     def ssh(self, id: str) -> str | None:
         """See `img.ports.Host`."""
-        return None
+        paths = self.agents.get(id)
+        if not paths:
+            return None
+        with self._asking:
+            if self._agents is None:
+                from img.agents import Agents
+
+                self._agents = Agents()
+            return self._agents.socket(id, paths)
+
+    def _forget_grants(self) -> None:
+        """Let go of secrets and agents."""
+        with self._asking:
+            self._printed.clear()
+            if self._agents is not None:
+                self._agents.close()
+                self._agents = None
 
     def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
         """A remote layer's bytes, from the source plugin that made it known."""
@@ -152,15 +196,18 @@ class Engine:
 
     def reset(self) -> None:
         """Be ready for the next build of the same session."""
+        self._forget_grants()
         self._cancelled.clear()
         self._told.clear()
 
     def close(self) -> None:
-        """End the run: sweep the store's tmp, stop the sandbox."""
+        """End the run: sweep the store's tmp, stop the sandbox, end agents."""
+        self._forget_grants()
         with self._lock:
             if self._store is not None:
                 self._store.close()
                 self._store = None
+        with self._starting:
             if self._sandbox is not None:
                 self._sandbox.close()
                 self._sandbox = None

@@ -9,7 +9,8 @@
     ├── StoreError            the store can't be read or written
     │   └── CorruptBlob       stored bytes do not have the digest they are stored under
     ├── RegistryError         a registry refused, failed, or lied
-    │   ├── Unauthorized      401 or 403
+    │   ├── Unauthorized      401, or 403:
+    │   │   └── Forbidden     403
     │   └── NotFound          404
     ├── BackendError          a backend can't run, or can't keep a promise
     ├── PluginError           a plugin is broken, missing, or registered twice
@@ -116,6 +117,10 @@ class RegistryError(ImgError):
 
 class Unauthorized(RegistryError):
     """The registry wants other credentials, or does not allow this to these."""
+
+
+class Forbidden(Unauthorized):
+    """The registry knows who asks, and does not allow this."""
 
 
 class NotFound(RegistryError):

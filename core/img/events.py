@@ -22,6 +22,8 @@ class StepStarted(NamedTuple):
     title: str
     place: Place | None
     time: float
+    why: str = ""
+    """What changed since the last build, so that it has to run; empty for a first build."""
 
 
 class StepCached(NamedTuple):

@@ -68,8 +68,8 @@ class Host(Protocol):
     def load(self, kind: str, name: str) -> Any:
         """The plugin object offered as (kind, name), made once per session. Raises `PluginError`."""
 
-    def credentials(self, host: str) -> tuple[str, str] | None:
-        """User name and password for a registry host, from the `img_credentials` hook."""
+    def credentials(self, host: str, scope: str = "") -> tuple[str, str] | None:
+        """User name and password for a registry host, and a repository there, from the `img_credentials` hook."""
 
     def secret(self, id: str) -> bytes | None:
         """The bytes of the secret that the build was given under `id`; None if it was given none.
@@ -293,6 +293,27 @@ class Exporter(Protocol):
         All or nothing: on error nothing half-written is left. Raises `UsageError` for
         an unknown or missing attribute, `RegistryError`, `StoreError`.
         """
+
+
+# --- registries ----------------------------------------------------------------------------------------------------
+
+
+class Registries(Protocol):
+    """Registries as the commands see them; offered as ``distribution``."""
+
+    def pull(self, name: str, platforms: Sequence[str] = (), every: bool = False) -> Descriptor:
+        """Fetch an image into the store under its name, byte for byte; of an index the manifests for `platforms` (none:
+        the machine's own) or `every` one. Raises `RegistryError`, `CorruptBlob`, `UsageError`, `LayerError`."""
+
+    def login(self, server: str, user: str, password: str) -> str:
+        """Try a secret at a registry (empty: Docker Hub), and keep it; returns where, in words. Raises
+        `Unauthorized`, `RegistryError`, `UsageError`."""
+
+    def logout(self, server: str) -> bool:
+        """Forget what `login` kept; returns whether there was anything."""
+
+    def check(self, name: str) -> Report:
+        """What is used to speak to a registry or to that of an image name, and whether it works (else status 1)."""
 
 
 # --- reporter ------------------------------------------------------------------------------------------------------

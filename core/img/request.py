@@ -27,6 +27,8 @@ class Options:
     no_cache: bool = False
     pull: bool = False
     backend: str = ""
+    expect_cached: tuple[str, ...] = ()
+    """Wildcards; a step whose title one of them matches, and that has to run, fails the build with the reason."""
     no_cache_filter: tuple[str, ...] = ()
     """Groups of nodes (stages) that are made anew whatever the cache has."""
     annotations: Mapping[str, str] = field(default_factory=dict)

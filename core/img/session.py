@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,13 +21,19 @@ from img.plugin.offers import Offer
 from img.plugin.registry import Registry
 from img.ports import Availability, Folder, FrontendRequest, Pin, Reporter, Result, Snapshot, Worker
 from img.request import BuildResult, Options, Request, build_file, context_folder, inside, shown
+from img.solver.explain import Journal
 from img.solver.lookup import Cache
 
 if TYPE_CHECKING:
     from img.ir.nodes import Source
+    from img.oci.spec import Descriptor
+    from img.ports import Registries
     from img.store.store import Store
 
 __all__ = ["BuildResult", "Options", "Request", "Session"]
+
+SYNTAX = "BUILDKIT_SYNTAX"
+"""The build argument that says who reads the build file, whatever the file says."""
 
 BACKENDS = ("chroot", "runc", "containerd", "buildkit")
 """The order in which ``--backend auto`` tries them."""
@@ -39,6 +46,7 @@ class Session:
         self.root = Path(root)
         self.registry = registry or Registry.discover(cache=self.root)
         self.engine = Engine(self.root, settings or {}, self.registry)
+        self._name = ""
 
     def __enter__(self) -> Session:
         return self
@@ -70,7 +78,7 @@ class Session:
         except OSError as error:
             raise UsageError(f"can't read the build file {file}: {error.strerror}") from error
         name = shown(file)
-        found = request.frontend or self.registry.first("img_detect_frontend", file=name, head=text[:4096])
+        self._name = "\n".join([os.path.realpath(file), request.target, *request.platforms])
         from img.oci.platform import host_platform
 
         asked = FrontendRequest(
@@ -86,7 +94,22 @@ class Session:
             allow=request.allow,
             options={"path": inside(file, context)},
         )
-        return make_definition(self.engine, found or "dockerfile", asked)
+        return make_definition(self.engine, self._frontend(request, name, text), asked)
+
+    def _frontend(self, request: Request, name: str, text: bytes) -> str:
+        """Who reads the file: the one asked for by name, by a ``syntax`` of the request or of the file, or by its name."""
+        if request.frontend:
+            return request.frontend
+        syntax = request.args.get(SYNTAX, "")
+        head = f"# syntax={syntax}\n".encode() if syntax else text[:4096]
+        found: str = self.registry.first("img_detect_frontend", file=name, head=head) or "dockerfile"
+        known = self.registry.names("frontend")
+        if found not in known:
+            raise UsageError(
+                f"{name} wants the syntax {found!r}, and no frontend of that name is installed",
+                hint=f"installed: {', '.join(known)}; docker/dockerfile:… is img's own dockerfile and never fetched",
+            )
+        return found
 
     def build(self, request: Request, observers: Sequence[Reporter] = ()) -> BuildResult:
         """Build and export what `request` names. Raises `ImgError`; then nothing half-made is recorded or written."""
@@ -102,10 +125,11 @@ class Session:
         """Build a graph that the caller made. `contexts` are the folders of its ``local`` sources, by name."""
         self.engine.contexts = dict(contexts or {})
         self._given(options)
+        self._name = "a definition"
         return self._build(lambda: definition, options, observers)
 
     def _build(self, make: Callable[[], Definition], options: Options, observers: Sequence[Reporter]) -> BuildResult:
-        with self._observed(observers):
+        with self.observed(observers):
             wanted = outputs.chosen(self.engine, options)
             definition = make()
             for advice in definition.warnings:
@@ -114,7 +138,7 @@ class Session:
             return outputs.export(self.engine, definition, snapshots, wanted)
 
     @contextmanager
-    def _observed(self, observers: Sequence[Reporter]) -> Iterator[None]:
+    def observed(self, observers: Sequence[Reporter]) -> Iterator[None]:
         """Events go to `observers` for the time of one command."""
         started, ok = time.monotonic(), False
         feed = Feed(observers)
@@ -145,21 +169,43 @@ class Session:
             self.store, _Sources(self.engine), self._select, lambda node: options.no_cache or node.notes.group in fresh
         )
         cache.pin_all(goals)
+        journal = self._journal(cache, nodes)
         known = [snapshot for goal in goals if (snapshot := cache.goal(goal)) is not None]
         if len(known) == len(goals):
             self._all_cached(nodes)
             self.store.records.touch([cache.pinned(goal).digest for goal in goals])
+            journal.close()
             return known
+        self.engine.warm()
         from img.solver.run import STEPS, Solver
 
         limit = int(self.engine.settings.get("steps") or STEPS)
         self.store.sweep()
         self.engine.busy = True
         try:
-            return Solver(cache, self._worker_of(options.backend), self.engine, limit).solve(goals)
+            solver = Solver(cache, self._worker_of(options.backend), self.engine, limit, journal=journal)
+            snapshots = solver.solve(goals)
         finally:
             self.engine.busy = False
-            self.store.records.remember(f"{time.time():.6f}", cache.lookups)
+            journal.close()
+        self._expected(journal, options)
+        return snapshots
+
+    def _journal(self, cache: Cache, nodes: Sequence[Node]) -> Journal:
+        from functools import partial
+
+        from img.solver.contents import keep_listing
+
+        return Journal(self.store, self._name, nodes, cache.pinned, partial(keep_listing, self.engine))
+
+    def _expected(self, journal: Journal, options: Options) -> None:
+        """Raises `ImgError` if a step ran that ``--expect-cached`` wants to be cached."""
+        from fnmatch import fnmatchcase
+
+        ran = [r for r in journal.ran if any(fnmatchcase(r.title, f"*{p}*") for p in options.expect_cached)]
+        if ran:
+            lines = "; ".join(f"{one.title}: {one.why}" for one in ran)
+            raise ImgError(f"{len(ran)} steps ran that were expected to be cached: {lines}", hint="see img explain")
 
     def _all_cached(self, nodes: Sequence[Node]) -> None:
         now = time.monotonic()
@@ -205,6 +251,19 @@ class Session:
 
     # --- the rest of the commands --------------------------------------------------------------------------
 
+    @property
+    def registries(self) -> Registries:
+        """Registries: pull, log in and out, check."""
+        found: Registries = self.engine.load("registry", "distribution")
+        return found
+
+    def pull(
+        self, name: str, platforms: Sequence[str] = (), every: bool = False, observers: Sequence[Reporter] = ()
+    ) -> Descriptor:
+        """Pull an image into the store; returns what its name stands for. See `img.ports.Registries.pull`."""
+        with self.observed(observers):
+            return self.registries.pull(name, platforms, every)
+
     def push(self, name: str, observers: Sequence[Reporter] = ()) -> str:
         """Push the stored image `name` to the registry it names; returns its digest."""
         from img.oci.reference import Reference
@@ -213,7 +272,7 @@ class Session:
         descriptor = self.store.images.get(reference)
         if descriptor is None:
             raise ImgError(f"the store has no image {reference}", hint="img ls shows what there is")
-        with self._observed(observers):
+        with self.observed(observers):
             digest: str = self.engine.load("exporter", "registry").push(reference, descriptor)
             return digest
 

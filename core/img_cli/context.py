@@ -9,6 +9,7 @@ from pathlib import Path
 from img.plugin.registry import OURS, Registry
 from img.session import Session
 from img.settings import default_root
+from img_cli.config import values
 
 state: dict[str, str] = {}
 """Global options of this command line: ``root`` and ``plugins``, set before the command runs."""
@@ -16,13 +17,17 @@ state: dict[str, str] = {}
 
 def open_session(extra: Mapping[str, str] | None = None) -> Session:
     """A session as the environment and the global options want it."""
-    root = Path(state["root"]) if state.get("root") else default_root(os.environ)
-    registry = Registry.discover(disabled(), root)
+    registry = Registry.discover(disabled(), root())
     for name, reason in registry.broken.items():
         import sys
 
         print(f"warning: the plugin {name} is left out: {reason}", file=sys.stderr)
-    return Session(root, settings(registry, extra or {}), registry)
+    return Session(root(), settings(registry, extra or {}), registry)
+
+
+def root() -> Path:
+    """The store's folder."""
+    return Path(state["root"]) if state.get("root") else default_root(os.environ)
 
 
 def disabled() -> frozenset[str]:
@@ -37,11 +42,29 @@ def disabled() -> frozenset[str]:
 
 
 def settings(registry: Registry, extra: Mapping[str, str]) -> dict[str, str]:
-    """Every setting that a plugin declares, from its environment variable or default, and `extra` over them."""
-    values = {s.name: os.environ.get(s.env, s.default) if s.env else s.default for s in registry.settings}
-    values["auth_file"] = ":".join(_auth_files())
-    values.update({name: value for name, value in extra.items() if value})
-    return values
+    """Every setting that a plugin declares, from wherever it has its value, and `extra` over them."""
+    found = {value.setting.name: value.value for value in values(registry.settings, os.environ)}
+    found["auth_file"] = ":".join(_auth_files())
+    found.update(_registries())
+    found.update({name: value for name, value in extra.items() if value})
+    return found
+
+
+def _registries() -> dict[str, str]:
+    """What the plugins for registries want to know of the environment: configuration files and proxies."""
+    get = os.environ.get
+    home = get("HOME", "")
+    return {
+        "home": home,
+        "config_home": get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else ""),
+        "docker_config": get("DOCKER_CONFIG") or (f"{home}/.docker" if home else ""),
+        "registry_auth_file": get("REGISTRY_AUTH_FILE", ""),
+        "registries": get("IMG_REGISTRIES", ""),
+        "registries_conf": get("CONTAINERS_REGISTRIES_CONF", ""),
+        "https_proxy": get("https_proxy") or get("HTTPS_PROXY") or "",
+        "http_proxy": get("http_proxy") or get("HTTP_PROXY") or "",
+        "no_proxy": get("no_proxy") or get("NO_PROXY") or "",
+    }
 
 
 def _auth_files() -> list[str]:

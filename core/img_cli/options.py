@@ -21,6 +21,7 @@ BUILD: dict[str, tuple[str, str]] = {
     "--build-arg": ("build_arg", MANY),
     "--build-context": ("build_context", MANY),
     "--cgroup-parent": ("cgroup_parent", ONE),
+    "--expect-cached": ("expect_cached", MANY),
     "--file": ("file", ONE),
     "-f": ("file", ONE),
     "--frontend": ("frontend", ONE),
@@ -46,6 +47,7 @@ BUILD: dict[str, tuple[str, str]] = {
     "--tag": ("tag", MANY),
     "-t": ("tag", MANY),
     "--target": ("target", ONE),
+    "--twice": ("twice", SWITCH),
     "--ulimit": ("ulimit", MANY),
 }
 

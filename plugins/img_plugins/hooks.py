@@ -32,6 +32,7 @@ def img_offers() -> Iterable[Offer]:
         Offer("exporter", "docker", "an archive that docker load takes", _ + "exporters.oci:DockerExporter"),
         Offer("exporter", "tar", "the root filesystem as a tar", _ + "exporters.tar:TarExporter"),
         Offer("exporter", "local", "the root filesystem as a folder", _ + "exporters.local:LocalExporter"),
+        Offer("registry", "distribution", "registries, and who may use them", _ + "registry.access:Registries"),
         Offer("reporter", "plain", "lines of text", _ + "reporters.plain:PlainReporter"),
         Offer("reporter", "tty", "a live display", _ + "reporters.tty:TtyReporter"),
         Offer("reporter", "json", "one JSON object an event", _ + "reporters.json:JsonReporter"),

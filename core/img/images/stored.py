@@ -12,6 +12,7 @@ from img.oci.layout import Named
 from img.oci.reference import Reference
 from img.oci.spec import Descriptor, Manifest, diff_ids
 from img.ports import Host, Snapshot
+from img.store.store import Store
 
 THREADS = 4
 SHORT = 4
@@ -73,23 +74,23 @@ def _by_digest(host: Host, digits: str) -> list[Named]:
         descriptor = image.descriptor
         ids = [descriptor.digest]
         if host.store.blobs.has(descriptor.digest):
-            ids += [one.manifest.config.digest for one in held(host, descriptor)]
+            ids += [one.manifest.config.digest for one in held(host.store, descriptor)]
         if any(id[7:].startswith(digits) for id in ids):
             names = found[descriptor.digest].names if descriptor.digest in found else ()
             found[descriptor.digest] = Named(descriptor, (*names, Reference.parse(image.name)))
     return list(found.values())
 
 
-def held(host: Host, descriptor: Descriptor) -> list[OneImage]:
+def held(store: Store, descriptor: Descriptor) -> list[OneImage]:
     """The images of `descriptor` whose documents the store has: of a pulled index that may be one of many."""
     from img.oci.closure import is_index
     from img.oci.spec import Index
 
-    blobs = host.store.blobs
+    blobs = store.blobs
     if not blobs.has(descriptor.digest):
         return []
     if is_index(descriptor):
-        return [one for m in Index.parse(blobs.read(descriptor.digest)).manifests for one in held(host, m)]
+        return [one for m in Index.parse(blobs.read(descriptor.digest)).manifests for one in held(store, m)]
     manifest = Manifest.parse(blobs.read(descriptor.digest))
     if not blobs.has(manifest.config.digest):
         return []

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from img.digest import Encodable, digest_of
-from img.ir.values import Bind, CacheDir, Confinement, Mount, Notes, Pairs, Secret, Ssh, Tmpfs
+from img.ir.values import Bind, CacheDir, Confinement, Device, Mount, Notes, Pairs, Secret, Ssh, Tmpfs
 
 Document = dict[str, Encodable]
 
@@ -102,6 +102,7 @@ class Exec(Node):
     confinement: Confinement = Confinement()
     proxies: Pairs = field(default=(), kw_only=True)
     """Proxy variables: given to the process, outside the identity."""
+    devices: tuple[Device, ...] = field(default=(), kw_only=True)
 
     @property
     def inputs(self) -> tuple[Node, ...]:
@@ -110,7 +111,9 @@ class Exec(Node):
 
     def fields(self) -> Document:
         c = self.confinement
+        devices = {"devices": [[device.name, device.required] for device in self.devices]} if self.devices else {}
         return {
+            **devices,
             "command": list(self.argv),
             "env": [[name, value] for name, value in self.env],
             "cwd": self.cwd,

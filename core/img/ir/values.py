@@ -111,6 +111,14 @@ class Tmpfs:
     """Bytes; 0 is the kernel's default."""
 
 
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device of the machine, by its CDI name: ``vendor/class=name``, ``vendor/class`` or a class of devices."""
+
+    name: str
+    required: bool = False
+
+
 Mount = Bind | CacheDir | Secret | Ssh | Tmpfs
 
 

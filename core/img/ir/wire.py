@@ -23,6 +23,7 @@ from img.ir.values import (
     Bind,
     CacheDir,
     Confinement,
+    Device,
     Limit,
     Mount,
     Network,
@@ -163,6 +164,7 @@ def _exec(d: Json, inputs: Sequence[Node], notes: Notes) -> Exec:
         mounts,
         confinement,
         proxies=_pairs(d.get("proxies", {})),
+        devices=tuple(Device(*device) for device in d.get("devices", ())),
         notes=notes,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -70,7 +71,6 @@ def remove_tree(path: str) -> None:
     """Remove a folder and all below it, whoever owns it, without following links. Nothing there is fine."""
     if not os.path.lexists(path):
         return
-    import shutil
 
     def again(function: Any, place: str, error: Any) -> None:
         os.chmod(os.path.dirname(place), 0o700)

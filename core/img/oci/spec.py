@@ -51,6 +51,7 @@ class Descriptor:
     platform: Mapping[str, Json] | None = field(default=None)
     annotations: Mapping[str, str] = field(default_factory=dict)
     urls: tuple[str, ...] = ()
+    artifact_type: str = ""
 
     def to_json(self) -> dict[str, Json]:
         """As it stands in a manifest, keys in the specification's order."""
@@ -61,6 +62,8 @@ class Descriptor:
             document["annotations"] = dict(self.annotations)
         if self.platform:
             document["platform"] = dict(self.platform)
+        if self.artifact_type:
+            document["artifactType"] = self.artifact_type
         return document
 
     @classmethod
@@ -78,7 +81,8 @@ class Descriptor:
         annotations, platform = document.get("annotations") or {}, document.get("platform")
         if not isinstance(annotations, dict) or not isinstance(platform, dict | None):
             raise LayerError(f"{where}.annotations or .platform is not an object")
-        return cls(media_type, digest, size, platform, annotations, tuple(document.get("urls") or ()))
+        urls, kind = document.get("urls") or (), document.get("artifactType")
+        return cls(media_type, digest, size, platform, annotations, tuple(urls), kind if isinstance(kind, str) else "")
 
 
 @dataclass(frozen=True, slots=True)

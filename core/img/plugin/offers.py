@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
-OfferKind = Literal["frontend", "backend", "source", "snapshotter", "exporter", "cache", "reporter", "pass", "command"]
+OfferKind = Literal[
+    "frontend", "backend", "source", "snapshotter", "exporter", "registry", "cache", "reporter", "pass", "command"
+]
 KINDS: tuple[str, ...] = get_args(OfferKind)
 
 

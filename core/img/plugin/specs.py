@@ -40,5 +40,6 @@ def img_detect_frontend(file: str, head: bytes) -> str | None:
 def img_credentials(host: str, scope: str) -> tuple[str, str] | None:
     """User name and password (or ``"<token>"`` and an identity token) for registry `host`; None if unknown.
 
-    Asked at most once per host and run, and only after the host wanted credentials. The first answer counts.
+    `scope` is the repository that is asked for, or empty. Asked at most once for each and run, and only after the host
+    wanted credentials. The first answer counts.
     """

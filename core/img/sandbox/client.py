@@ -39,7 +39,8 @@ class Job:
 
     def wait(self) -> dict[str, Any]:
         """What became of it: ``status`` (exit code, 128 + N after signal N), or ``failed`` (stage, errno, text, name)
-        if it never started. Raises `SandboxError` if the helper died."""
+        if it never started; ``made`` is what the step's ``after`` returned. Raises `SandboxError` if the helper died,
+        and what ``before`` and ``after`` raise."""
         received = wire.receive(self._socket)
         with self._lock:
             self._killed = True
@@ -47,6 +48,8 @@ class Job:
         if received is None:
             raise SandboxError("the sandbox process died")
         reply: dict[str, Any] = received[0]
+        if "error" in reply:
+            raise _raised(*reply["error"])
         return reply
 
 
@@ -97,17 +100,25 @@ class Sandbox:
             raise _raised(*reply["error"])
         return reply["result"]
 
-    def run(self, step: dict[str, Any], stdout: int, stderr: int) -> Job:
-        """Start a step. Its fields:
+    def run(self, step: dict[str, Any], stdout: int, stderr: int, memory: int | None = None) -> Job:
+        """Start a step. `memory` is a memory file with the bytes of its secrets (`img.sandbox.secrets`). Its fields:
 
         lower, upper, work   trees bottom up, the folder for changes, an empty folder of its own
         argv, env, cwd       env as a list of [name, value]
         uid, gid, groups     numbers, as the image sees them
-        mounts               list of {kind: bind|tmpfs, target, source, file, readonly, size, mode}
+        mounts               list of {kind, target, stub, file, readonly}; stub is where the target leads in the image
+                             kind bind: source; view: lower, path, work; tmpfs: size, mode; secret: at, size, mode,
+                             uid, gid; device: source, or major, minor, type, with mode, uid, gid
+        env_secrets          list of [name, offset, size]
         network              host or none
+        cgroup               path below the cgroup filesystems, or empty
         hostname, shm_size, limits ([name, soft, hard]), insecure
+        before, after        ``"package.module:function"`` called with the step around it, in the same child, where trees
+                             can be worked on; `before` returns the step to run, `after` comes if it ended with 0
+        run                  likewise, called with (step, fds, job): what runs it; `img.sandbox.step.supervise` if empty
         """
-        return Job(self._send({"step": step}, (stdout, stderr)))
+        fds = (stdout, stderr) if memory is None else (stdout, stderr, memory)
+        return Job(self._send({"step": step}, fds))
 
     def close(self) -> None:
         """End the helper and all it runs. May be called twice."""

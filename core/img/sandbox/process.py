@@ -7,7 +7,7 @@ import resource
 import signal
 from typing import Any
 
-from img.sandbox import libc
+from img.sandbox import libc, seccomp, secrets
 
 DEFAULT_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)
 """What Docker leaves to a container: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
@@ -16,19 +16,23 @@ net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap."""
 _LAST = 63
 
 
-def run(step: dict[str, Any], stdout: int, stderr: int, failure: int) -> None:
-    """Become the step's process; never returns. What fails before exec is written to `failure` as text."""
+def run(step: dict[str, Any], fds: list[int], failure: int) -> None:
+    """Become the step's process; never returns. `fds` are stdout, stderr and perhaps the memory file of secrets. What
+    fails before exec is written to `failure` as text."""
     stage, told = "start", failure
     try:
         os.setsid()
         stage = "limits"
         _limits(step.get("limits", []))
         stage = "descriptors"
-        _descriptors(stdout, stderr, failure)
+        environment = secrets.environment(step, fds[2] if len(fds) > 2 else None)
+        _descriptors(fds[0], fds[1], failure)
         told = 3
         stage = "capabilities"
         if not step.get("insecure"):
             _bound(DEFAULT_CAPABILITIES)
+            stage = "seccomp filter"
+            seccomp.install()
         stage = "user"
         os.umask(0o022)
         os.setgroups(step["groups"])
@@ -37,7 +41,6 @@ def run(step: dict[str, Any], stdout: int, stderr: int, failure: int) -> None:
         stage = "cwd"
         os.chdir(step["cwd"])
         stage = "exec"
-        environment = dict(step["env"])
         _exec(step["argv"], environment)
     except OSError as error:
         os.write(

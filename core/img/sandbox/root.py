@@ -10,7 +10,7 @@ import os
 import stat
 from typing import Any
 
-from img.sandbox import libc
+from img.sandbox import devices, libc, secrets
 
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 LINKS = (
@@ -40,14 +40,17 @@ SHM_SIZE = 64 << 20
 _SAFE = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
 
 
-def enter(step: dict[str, Any]) -> None:
-    """Make the root of `step` and move into it. Raises `OSError` naming the mount that failed."""
+def enter(step: dict[str, Any], memory: int | None = None) -> None:
+    """Make the root of `step` and move into it; `memory` holds its secrets. Raises `OSError` naming the mount that
+    failed."""
     work = step["work"]
+    if memory is not None:
+        secrets.lay_out(work, step["mounts"], memory)
     for item in step["mounts"]:
         if item["kind"] == "view":
-            _lay_over(item)
+            _lay_over(item, step["mounts"])
     _make_stubs(work, step["mounts"])
-    overlay(work, step["lower"], step["upper"])
+    overlay(work, step["lower"], step["upper"], 0 if step.get("insecure") else libc.MS_NODEV)
     os.chdir(f"{work}/root")
     outside = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     libc.pivot_root(".", ".")
@@ -63,7 +66,7 @@ def enter(step: dict[str, Any]) -> None:
     os.chdir("/")
 
 
-def overlay(work: str, lower: list[str], upper: str) -> None:
+def overlay(work: str, lower: list[str], upper: str, flags: int = libc.MS_NODEV) -> None:
     """Mount the overlay at `work`/root. Folders are named by short links, as all options must fit into one page.
 
     Two steps that changed the same are one tree, which overlayfs takes only once: the topmost stays, since it sets
@@ -83,17 +86,22 @@ def overlay(work: str, lower: list[str], upper: str) -> None:
     stack = ":".join(str(number) for number in range(len(layers)))
     options = f"lowerdir={stack},upperdir=u,workdir=w,userxattr"
     try:
-        libc.mount("overlay", "../root", "overlay", libc.MS_NODEV, f"{options},volatile")
+        libc.mount("overlay", "../root", "overlay", flags, f"{options},volatile")
     except OSError:
-        libc.mount("overlay", "../root", "overlay", libc.MS_NODEV, options)
+        libc.mount("overlay", "../root", "overlay", flags, options)
     finally:
         os.chdir(here)
 
 
-def _lay_over(item: dict[str, Any]) -> None:
-    """Turn a ``view`` (a path in a stack of trees) into a bind: an overlay whose changes are thrown away."""
+def _lay_over(item: dict[str, Any], mounts: list[dict[str, Any]]) -> None:
+    """Turn a ``view`` (a path in a stack of trees) into a bind: an overlay whose changes are thrown away. It has a place
+    for every mount inside it, as it may be read-only."""
     work = item["work"]
     os.mkdir(f"{work}/stubs", 0o755)
+    above = item["target"].rstrip("/") + "/"
+    for other in mounts:
+        if other["target"].startswith(above):
+            _stub(f"{work}/stubs/{item['path']}/{other['target'].removeprefix(above)}", bool(other.get("file")))
     os.mkdir(f"{work}/upper", 0o755)
     overlay(work, item["lower"], f"{work}/upper")
     item["kind"] = "bind"
@@ -107,21 +115,24 @@ def _make_stubs(work: str, mounts: list[dict[str, Any]]) -> None:
     for name in ("proc", "sys", "dev", "etc"):
         os.mkdir(f"{stubs}/{name}", 0o755)
     for item in mounts:
-        place = stubs + os.path.normpath(item["target"])
-        try:
-            if item.get("file"):
-                os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
-                os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
-            else:
-                os.makedirs(place, 0o755, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            continue
+        _stub(stubs + os.path.normpath(item.get("stub") or item["target"]), bool(item.get("file")))
+
+
+def _stub(place: str, file: bool) -> None:
+    try:
+        if file:
+            os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
+            os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+        else:
+            os.makedirs(place, 0o755, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        return
 
 
 def _system(step: dict[str, Any]) -> None:
     _place("/proc")
     libc.mount("proc", "/proc", "proc", _SAFE)
-    _sys(step.get("network") == "none")
+    _sys(step.get("network") == "none", 0 if step.get("insecure") else libc.MS_RDONLY)
     _place("/dev")
     libc.mount("tmpfs", "/dev", "tmpfs", libc.MS_NOSUID | libc.MS_NOEXEC, "mode=755,size=64k")
     for name in DEVICES:
@@ -140,22 +151,26 @@ def _system(step: dict[str, Any]) -> None:
     libc.mount("mqueue", "/dev/mqueue", "mqueue", _SAFE)
 
 
-def _sys(own_network: bool) -> None:
-    """/sys, read-only. A user namespace may mount sysfs only with a network namespace of its own; else the host's."""
+def _sys(own_network: bool, readonly: int) -> None:
+    """/sys. A user namespace may mount sysfs only with a network namespace of its own; else the host's."""
     _place("/sys")
     try:
-        libc.mount("sysfs", "/sys", "sysfs", _SAFE | libc.MS_RDONLY)
+        libc.mount("sysfs", "/sys", "sysfs", _SAFE | readonly)
         return
     except OSError:
         if own_network:
             raise
     libc.mount("./sys", "/sys", "", libc.MS_BIND | libc.MS_REC)
-    libc.read_only("/sys")
+    if readonly:
+        libc.read_only("/sys")
 
 
 def _mount(item: dict[str, Any]) -> None:
-    """One mount of the step: ``bind`` (of a file or folder) or ``tmpfs``."""
+    """One mount of the step: ``bind`` (of a file or folder), ``tmpfs`` or ``device``."""
     target = item["target"]
+    if item["kind"] == "device":
+        devices.make(item)
+        return
     _place(target, bool(item.get("file")))
     if item["kind"] == "tmpfs":
         size = f",size={item['size']}" if item.get("size") else ""

@@ -14,7 +14,9 @@ import socket
 import sys
 from typing import Any
 
-from img.sandbox import libc, step, wire
+from img.sandbox import libc, seccomp, step, wire
+
+RUN = f"{step.__name__}:{step.supervise.__name__}"
 
 
 def main(control_fd: int, paths: list[str]) -> None:
@@ -23,6 +25,7 @@ def main(control_fd: int, paths: list[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.path[:0] = [path for path in paths if path not in sys.path]
+    seccomp.program()
     control = socket.socket(fileno=control_fd)
     wire.send(control, _enter(control))
     _serve(control)
@@ -94,8 +97,8 @@ def _accept(control: socket.socket) -> bool:
     if received is None:
         return False
     request, fds = received
-    if "function" in request:
-        _preload(request["function"])
+    for function in _named(request):
+        _preload(function)
     me = os.getpid()
     if os.fork() == 0:
         code = 1
@@ -122,14 +125,12 @@ def _preload(function: str) -> None:
 
 def _job(request: dict[str, Any], fds: list[int]) -> int:
     job = socket.socket(fileno=fds.pop(0))
-    if "step" in request:
-        wire.send(job, step.supervise(request["step"], fds, job))
-        return 0
-    module, _, name = request["function"].partition(":")
     try:
-        function = getattr(importlib.import_module(module), name)
-        keywords = {"fds": fds} if fds else {}
-        reply = {"result": function(*request["args"], **keywords)}
+        if "step" in request:
+            reply = _step(request["step"], fds, job)
+        else:
+            keywords = {"fds": fds} if fds else {}
+            reply = {"result": _function(request["function"])(*request["args"], **keywords)}
     except BaseException as error:
         reply = {"error": _told(error)}
     try:
@@ -137,6 +138,28 @@ def _job(request: dict[str, Any], fds: list[int]) -> int:
     except BrokenPipeError:
         return 1
     return 0
+
+
+def _step(step: dict[str, Any], fds: list[int], job: socket.socket) -> dict[str, Any]:
+    """A step with what comes before and after it, all in one child (see `client.Sandbox.run`)."""
+    if step.get("before"):
+        step = _function(step["before"])(step)
+    reply: dict[str, Any] = _function(step.get("run") or RUN)(step, fds, job)
+    if step.get("after") and reply.get("status") == 0:
+        reply["made"] = _function(step["after"])(step)
+    return reply
+
+
+def _named(request: dict[str, Any]) -> list[str]:
+    """The functions that a request will call."""
+    step = request.get("step", {})
+    names = [request.get("function"), step.get("before"), step.get("run"), step.get("after")]
+    return [name for name in names if name]
+
+
+def _function(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _told(error: BaseException) -> list[Any]:

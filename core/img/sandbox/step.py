@@ -14,14 +14,15 @@ import socket
 import struct
 from typing import Any
 
-from img.sandbox import libc, process, root
+from img.sandbox import cgroups, libc, process, root
 
 Reply = dict[str, Any]
 
 
 def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
-    """Run `step` (see `client.Sandbox.run`) with ``fds`` as its stdout and stderr; returns the reply to the engine."""
-    flags = libc.CLONE_NEWNS | libc.CLONE_NEWPID | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS
+    """Run `step` (see `client.Sandbox.run`) with ``fds`` as its stdout and stderr, and perhaps the memory file of its
+    secrets; returns the reply to the engine."""
+    flags = libc.CLONE_NEWPID | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS
     if step.get("network") == "none":
         flags |= libc.CLONE_NEWNET
     reader, writer = os.pipe()
@@ -73,11 +74,16 @@ def _read_all(reader: int) -> bytes:
 def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket, parent: int) -> None:
     """Process 1: make the root, start the process, reap, and end as the process ended."""
     stage = "setup"
+    memory = fds[2] if len(fds) > 2 else None
     try:
         job.close()
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+        libc.unshare(libc.CLONE_NEWNS)  # not the supervisor's: it has work on the trees when all this is gone
+        stage = "cgroup"
+        if step.get("cgroup"):
+            cgroups.enter(step["cgroup"])
         stage = "root"
-        root.enter(step)
+        root.enter(step, memory)
         libc.prctl(libc.PR_SET_DUMPABLE, 0)
         stage = "hostname"
         libc.sethostname(step["hostname"])
@@ -87,7 +93,7 @@ def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket
         stage = "fork"
         child = os.fork()
         if child == 0:
-            process.run(step, fds[0], fds[1], failure)
+            process.run(step, fds, failure)
     except OSError as error:
         text = f"{stage}\0{error.errno or 0}\0{error.strerror}\0{error.filename or ''}"
         os.write(failure, text.encode("utf-8", "replace"))

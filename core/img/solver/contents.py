@@ -21,6 +21,17 @@ class Engine(Protocol):
     def sandbox(self) -> Sandbox: ...
 
 
+def keep_listing(engine: Engine, node: Copy, source: Folder | Snapshot, digest: str) -> None:
+    """Keep what a Copy takes from a local folder, path by path, for explaining a later build."""
+    if isinstance(source, Folder):
+        from img.files.folder import FolderTree
+        from img.files.select import Selection, select
+        from img.solver.listings import keep
+
+        tree = FolderTree(source.path, source.ignore, engine.store.stats)
+        keep(engine.store, digest, select(tree, Selection.of(node)))
+
+
 def selection_digest(engine: Engine, node: Copy, source: Folder | Snapshot) -> str:
     """See `img.files.select`. Over a folder the stat index is used and nothing is started; over a snapshot the answer
     is remembered for good, because a snapshot never changes."""

@@ -16,6 +16,9 @@ from img.digest import Encodable, digest_of
 from img.ir.nodes import VERSION, Copy, Document, Node, Source
 from img.ports import Folder, Pin, Snapshot
 
+FILES = "files"
+"""The part of a Copy's key that says what it takes."""
+
 
 class Key(NamedTuple):
     """A key and what it was made of: (name, value) in words of the build file's author."""
@@ -60,7 +63,8 @@ def _key(kind: str, node: Node, inputs: Sequence[str], selected: str | None) -> 
         names[1] = selected
     document = node.keyed(list[Encodable](names))
     parts = [("step", node.step), *_words(document)]
-    parts.extend((f"input {number}", name) for number, name in enumerate(names))
+    taken = {1: FILES} if selected is not None else {}
+    parts.extend((taken.get(number, f"input {number}"), name) for number, name in enumerate(names))
     return Key(digest_of({"img": VERSION, "key": kind, **document}), tuple(parts))
 
 

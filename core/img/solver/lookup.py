@@ -14,7 +14,7 @@ from img.ir.walk import topological
 from img.ports import Folder, Pin, Result, Snapshot
 from img.solver import keys
 from img.solver.keys import Key
-from img.store.records import Lookup, Record
+from img.store.records import Record
 
 if TYPE_CHECKING:
     from img.store.store import Store
@@ -42,7 +42,6 @@ class Cache:
         self.sources = sources
         self._select = select
         self.fresh = fresh
-        self.lookups: list[Lookup] = []
         self._pinned: dict[str, Key] = {}
 
     def pin_all(self, roots: Iterable[Node]) -> None:
@@ -75,14 +74,13 @@ class Cache:
             raise
 
     def get(self, node: Node, key: Key) -> Record | None:
-        """The record under `key` if every layer of it can still be had. The question is kept for `img explain`."""
+        """The record under `key` if every layer of it can still be had."""
         if self.fresh(node):
             return None
         record = self.store.records.get(key.digest)
         if record is not None and not all(map(self.store.layers.available, record.layers)):
             self.store.records.forget(key.digest)
             record = None
-        self.lookups.append(Lookup(node.digest, node.notes.title, key.digest, record is not None, key.parts))
         return record
 
     def goal(self, node: Node) -> Snapshot | None:

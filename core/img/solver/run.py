@@ -18,6 +18,7 @@ from img.events import Event, StepCached, StepDone, StepFailed, StepStarted
 from img.ir.nodes import Copy, Node, Scratch, Source
 from img.ports import Result, Snapshot, Worker
 from img.solver import keys
+from img.solver.explain import Journal
 from img.solver.lookup import Cache
 from img.store.locks import Lock, try_lock
 
@@ -42,8 +43,11 @@ class Engine(Protocol):
 class Solver:
     """One run over one graph."""
 
-    def __init__(self, cache: Cache, worker: Callable[[], Worker], engine: Engine, steps: int = STEPS) -> None:
+    def __init__(
+        self, cache: Cache, worker: Callable[[], Worker], engine: Engine, steps: int = STEPS, *, journal: Journal
+    ) -> None:
         self._cache = cache
+        self._journal = journal
         self._worker = worker
         self._engine = engine
         self._limit = steps
@@ -120,15 +124,18 @@ class Solver:
         names = (found[0].digest, found[1].digest)
         if (record := await self._thread(self._cache.get, node, found[1])) is not None:
             self._cache.store.records.put(names[:1], record.layers, node.notes.title)
+            self._journal.found(node, found[1])
             return self._cached(node, record.layers, "by the content of its inputs")
         async with self._slots:
             started = time.monotonic()
             title = node.notes.title
-            self._engine.emit(StepStarted(node.digest, title, node.notes.place, started))
+            why = await self._thread(self._why, node, inputs, found[1])
+            self._engine.emit(StepStarted(node.digest, title, node.notes.place, started, why))
             try:
                 result: Snapshot = await self._thread(self._worker().run, node, inputs)
             except ImgError as error:
                 self._engine.emit(StepFailed(node.digest, title, error.message, time.monotonic()))
+                self._journal.failed(node)
                 if error.place is None:
                     error.place = node.notes.place
                 raise
@@ -136,6 +143,11 @@ class Solver:
             self._engine.emit(StepDone(node.digest, title, now - started, now))
         await self._thread(self._record, names, result, title)
         return result
+
+    def _why(self, node: Node, inputs: Sequence[Result], content: keys.Key) -> str:
+        if isinstance(node, Copy):
+            self._journal.keep(node, inputs[1], dict(content.parts)[keys.FILES])
+        return self._journal.started(node, content, self._cache.fresh(node))
 
     def _cached(self, node: Node, layers: Sequence[str], words: str) -> Snapshot:
         self._engine.emit(StepCached(node.digest, node.notes.title, words, time.monotonic()))

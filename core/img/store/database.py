@@ -12,7 +12,7 @@ from typing import Any
 from img.errors import StoreError
 from img.store.locks import locked
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS layers (
@@ -23,10 +23,7 @@ CREATE TABLE IF NOT EXISTS squashed (
 CREATE TABLE IF NOT EXISTS records (
     key TEXT PRIMARY KEY, layers TEXT NOT NULL, title TEXT NOT NULL, created REAL NOT NULL,
     used REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS lookups (
-    build TEXT NOT NULL, step TEXT NOT NULL, title TEXT NOT NULL, key TEXT NOT NULL, hit INTEGER NOT NULL,
-    parts TEXT NOT NULL, time REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS lookups_by_time ON lookups (time);
+DROP TABLE IF EXISTS lookups;
 CREATE TABLE IF NOT EXISTS images (
     name TEXT PRIMARY KEY, descriptor TEXT NOT NULL, created REAL NOT NULL, updated REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS memory (
@@ -35,6 +32,9 @@ CREATE TABLE IF NOT EXISTS memory (
 CREATE TABLE IF NOT EXISTS stats (
     root TEXT NOT NULL, path TEXT NOT NULL, ino INTEGER, size INTEGER, mtime INTEGER, ctime INTEGER, digest TEXT,
     PRIMARY KEY (root, path)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS caches (
+    name TEXT PRIMARY KEY, id TEXT NOT NULL, target TEXT NOT NULL, created REAL NOT NULL, used REAL NOT NULL,
+    count INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 Row = tuple[Any, ...]

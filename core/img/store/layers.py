@@ -19,6 +19,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -28,9 +29,13 @@ from img.oci.spec import Descriptor
 from img.store.blobs import CHUNK, Blobs, disk_error
 from img.store.database import Database
 from img.store.locks import locked
+from img.store.sweep import discard
 
 if TYPE_CHECKING:
     from img.ports import Sandbox, Snapshot
+
+FETCHES = 3
+"""How often a remote layer is fetched whose bytes turn out to be wrong: on the way, or on one of several servers."""
 
 
 class Engine(Protocol):
@@ -122,7 +127,7 @@ class Layers:
         self._insert(id)
         with self._locked(id):
             if self._tree(id).exists():
-                self._engine.sandbox.call("img.oci.diff:remove_tree", os.fspath(path))
+                discard(path, self._engine)
             else:
                 self._move(path, self._tree(id))
         return id
@@ -196,6 +201,21 @@ class Layers:
 
     # --- blobs ---------------------------------------------------------------------------------------------
 
+    def promised(self, group: Sequence[str]) -> LayerBlob | None:
+        """What the blob of one layer is, if the layer came from a registry: it need not be here. None: ask `blob`."""
+        layer = self.get(group[0]) if len(group) == 1 else None
+        if layer is None or layer.descriptor is None or layer.origin is None:
+            return None
+        return LayerBlob(layer.descriptor, layer.diff_id)
+
+    def origin(self, digest: str) -> tuple[Descriptor, Mapping[str, str]] | None:
+        """Where the blob `digest` came from; None if it is not known to have come from anywhere."""
+        row = self._database.one(
+            "SELECT blob, origin FROM layers WHERE origin != '' AND blob != '' AND json_extract(blob, '$.digest') = ?",
+            (digest,),
+        )
+        return (Descriptor.from_json(json.loads(row[0])), json.loads(row[1])) if row else None
+
     def blob(self, group: Sequence[str]) -> LayerBlob:
         """The compressed blob of one layer, or of a group of layers as one. Made or fetched if it is not there."""
         if len(group) != 1:
@@ -264,9 +284,15 @@ class Layers:
         with self._locked(f"blob-{descriptor.digest}"):
             if self._blobs.has(descriptor.digest):
                 return
-            with self._engine.open_blob(layer.origin, descriptor) as stream:
-                chunks = self._counted(iter(lambda: stream.read(CHUNK), b""), "pulling", descriptor)
-                self._blobs.write(chunks, descriptor.digest, descriptor.size)
+            for attempt in range(FETCHES):
+                try:
+                    with self._engine.open_blob(layer.origin, descriptor) as stream:
+                        chunks = self._counted(iter(partial(stream.read, CHUNK), b""), "pulling", descriptor)
+                        self._blobs.write(chunks, descriptor.digest, descriptor.size)
+                    return
+                except CorruptBlob:
+                    if attempt + 1 == FETCHES:
+                        raise
 
     def _squashed(self, group: tuple[str, ...]) -> LayerBlob:
         if (found := self.known(group)) is not None:

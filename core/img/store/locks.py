@@ -13,15 +13,17 @@ from img.errors import Cancelled
 
 
 class Lock:
-    """One held lock. `release` may be called twice."""
+    """One held lock, or a share of one. `release` may be called twice."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, alone: bool = True) -> None:
         self._path = path
         self._descriptor: int | None = descriptor
+        self._alone = alone
 
     def release(self) -> None:
         if self._descriptor is not None:
-            self._path.unlink(missing_ok=True)
+            if self._alone:
+                self._path.unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -41,6 +43,22 @@ def try_lock(path: Path) -> Lock | None:
         try:
             if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
                 return Lock(path, descriptor)
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
+
+
+def shared(path: Path) -> Lock:
+    """Take a share of the lock file `path`: any number of holders, but none while somebody has it alone (`try_lock`).
+
+    Waits for such a one, so those may only hold it for a moment.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        try:
+            if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
+                return Lock(path, descriptor, alone=False)
         except FileNotFoundError:
             pass
         os.close(descriptor)

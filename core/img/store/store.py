@@ -17,12 +17,14 @@ from pathlib import Path
 
 from img.errors import StoreError
 from img.store.blobs import Blobs, disk_error
+from img.store.caches import Caches
 from img.store.database import Database
 from img.store.images import Images
 from img.store.layers import Engine, Layers
 from img.store.locks import Lock, try_lock
 from img.store.memory import Memory, Stats
 from img.store.records import Records
+from img.store.sweep import discard
 from img.store.variants import Variants
 
 FOLDERS = ("blobs/sha256", "layers", "cache-mounts", "locks", "tmp")
@@ -46,9 +48,14 @@ class Store:
         self.variants = Variants(self.layers, self.blobs, Memory(database, "variant"))
         self.images = Images(root, self.tmp, database)
         self.records = Records(database)
+        self.caches = Caches(database)
         self.pins = Memory(database, "pin")
         self.plans = Memory(database, "plan")
         self.selections = Memory(database, "selection")
+        self.plain = Memory(database, "plain")
+        self.listings = Memory(database, "listing")
+        self.journals = Memory(database, "journal")
+        self.places = Memory(database, "place")
         self.stats = Stats(database)
 
     def scratch(self) -> Path:
@@ -60,7 +67,7 @@ class Store:
     def close(self) -> None:
         """End the run. May be called twice."""
         if self._lease is not None:
-            self._sweep(self.tmp)
+            self.discard(self.tmp)
             self._lease.release()
             self._lease = None
             self._database.close()
@@ -72,7 +79,7 @@ class Store:
                 continue
             lock = try_lock(self._lock_path(path))
             if lock is not None:
-                self._sweep(path)
+                self.discard(path)
                 lock.release()
 
     def _lay_out(self) -> None:
@@ -100,18 +107,6 @@ class Store:
     def _lock_path(self, run: Path) -> Path:
         return self.root / "locks" / run.name
 
-    def _sweep(self, path: Path) -> None:
-        """Remove a run's folder. What the sandbox made there belongs to its users, so it has to help if asked."""
-        try:
-            _remove(path)
-        except OSError:
-            self._engine.sandbox.call("img.oci.diff:remove_tree", os.fspath(path))
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not any(path.iterdir()):
-        path.rmdir()
-        return
-    import shutil
-
-    shutil.rmtree(path)
+    def discard(self, path: Path) -> None:
+        """Remove a folder of this run, whoever owns what is in it."""
+        discard(path, self._engine)

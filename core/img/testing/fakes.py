@@ -14,7 +14,7 @@ from img.errors import Cancelled
 from img.events import Event
 from img.ir.nodes import Node, Source
 from img.ports import Availability, Folder, Pin, Result, Snapshot
-from img.store.records import Lookup, Record
+from img.store.records import Record
 
 
 class MemoryRecords:
@@ -22,7 +22,6 @@ class MemoryRecords:
 
     def __init__(self) -> None:
         self.rows: dict[str, Record] = {}
-        self.asked: list[Lookup] = []
 
     def get(self, key: str) -> Record | None:
         return self.rows.get(key)
@@ -37,8 +36,12 @@ class MemoryRecords:
     def touch(self, keys: Sequence[str]) -> None:
         """Nothing to do."""
 
-    def remember(self, build: str, lookups: Sequence[Lookup]) -> None:
-        self.asked.extend(lookups)
+
+class MemoryDrawer(dict[str, str]):
+    """`img.store.memory.Memory` without a file."""
+
+    def set(self, key: str, value: str) -> None:
+        self[key] = value
 
 
 class MemoryStore(SimpleNamespace):
@@ -48,7 +51,8 @@ class MemoryStore(SimpleNamespace):
         (root / "locks").mkdir(exist_ok=True)
         self.lost: set[str] = set()
         layers = SimpleNamespace(available=lambda id: id not in self.lost, blob=self.lost.difference_update)
-        super().__init__(root=root, records=MemoryRecords(), layers=layers)
+        drawers = {name: MemoryDrawer() for name in ("plain", "listings", "journals", "selections")}
+        super().__init__(root=root, records=MemoryRecords(), layers=layers, **drawers)
 
 
 class FakeSources:

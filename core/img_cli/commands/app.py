@@ -9,6 +9,7 @@ import typer
 
 from img.errors import UsageError
 from img_cli import context as surroundings
+from img_cli.commands import images_app
 
 app = typer.Typer(
     name="img",
@@ -84,6 +85,9 @@ def build(
     build_arg: Annotated[Words, _one("--build-arg", help="NAME=VALUE for an ARG.")] = None,
     build_context: Annotated[Words, _one("--build-context", help="NAME=folder, URL, docker-image://… …")] = None,
     cgroup_parent: Annotated[str, _one("--cgroup-parent", help="The cgroup that steps run below.")] = "",
+    expect_cached: Annotated[
+        Words, _one("--expect-cached", help="Fail, and say why, if a step like this runs.")
+    ] = None,
     file: Annotated[str, _one("--file", "-f", help="The build file (default: Dockerfile in CONTEXT).")] = "",
     frontend: Annotated[str, _one("--frontend", help="Who reads the build file (see img plugins).")] = "",
     iidfile: Annotated[str, _one("--iidfile", help="Write the image's id to this file.")] = "",
@@ -105,6 +109,7 @@ def build(
     ssh: Annotated[Words, _one("--ssh", help="default, or ID=SOCKET|KEY[,KEY]: for RUN --mount=type=ssh.")] = None,
     tag: Annotated[Words, _one("--tag", "-t", help="Name the image. May be repeated.")] = None,
     target: Annotated[str, _one("--target", help="The stage to build.")] = "",
+    twice: Annotated[bool, _one("--twice", help="Build two times from nothing, and say what differs.")] = False,
     ulimit: Annotated[Words, _one("--ulimit", help="NAME=SOFT[:HARD] limit of every step.")] = None,
 ) -> int:
     """Build an image from a build file."""
@@ -114,28 +119,101 @@ def build(
     return act({name: [] if value is None else value for name, value in given.items()})
 
 
-@app.command()
-def ls(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> int:
-    """List the images in the store."""
-    from img_cli.commands.ls import ls as act
+app.registered_commands.extend(images_app.app.registered_commands)
 
-    return act(json)
+
+@app.command()
+def pull(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The image: [HOST/]NAME[:TAG|@DIGEST].")],
+    platform: Annotated[list[str] | None, typer.Option("--platform", help="os/architecture[/variant].")] = None,
+    every: Annotated[bool, typer.Option("--all-platforms", "-a", help="Every platform the image has.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the digest.")] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure-registry", help="Accept plain HTTP, or any certificate.")
+    ] = False,
+) -> int:
+    """Pull an image from a registry into the store."""
+    from img_cli.commands.pull import pull as act
+
+    return act(name, platform or [], every, quiet, insecure)
 
 
 @app.command()
 def push(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The image, with its registry: HOST/NAME:TAG.")],
+    insecure: Annotated[
+        bool, typer.Option("--insecure-registry", help="Accept plain HTTP, or any certificate.")
+    ] = False,
 ) -> int:
     """Push an image to the registry that its name says."""
     from img_cli.commands.push import push as act
 
-    return act(name)
+    return act(name, insecure)
+
+
+@app.command()
+def login(
+    server: Annotated[str, typer.Argument(metavar="[SERVER]", help="The registry (default: Docker Hub).")] = "",
+    user: Annotated[str, typer.Option("--username", "-u", help="The user name.")] = "",
+    password: Annotated[str, typer.Option("--password", "-p", help="The password; others can see it.")] = "",
+    from_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+) -> int:
+    """Log in to a registry, and keep the credentials."""
+    from img_cli.commands.login import login as act
+
+    return act(server, user, password, from_stdin)
+
+
+@app.command()
+def logout(
+    server: Annotated[str, typer.Argument(metavar="[SERVER]", help="The registry (default: Docker Hub).")] = "",
+) -> int:
+    """Forget the credentials for a registry."""
+    from img_cli.commands.login import logout as act
+
+    return act(server)
+
+
+registry = typer.Typer(name="registry", help="Look into how registries are used.", no_args_is_help=True)
+app.add_typer(registry)
+
+
+@registry.command()
+def check(
+    name: Annotated[str, typer.Argument(metavar="HOST[/NAME]", help="A registry, or an image's name.")],
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """Show what is used to speak to a registry, and where it fails."""
+    from img_cli.commands.registry import check as act
+
+    return act(name, json)
+
+
+@app.command()
+def explain(
+    pattern: Annotated[str, typer.Argument(metavar="[STEP]", help="Only steps with this in their title.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """Say why the steps of the last build had to run."""
+    from img_cli.commands.explain import explain as act
+
+    return act(pattern, json)
 
 
 @app.command()
 def plugins(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> int:
     """List what is installed, where it comes from, and whether it works here."""
     from img_cli.commands.plugins import plugins as act
+
+    return act(json)
+
+
+@app.command()
+def settings(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> int:
+    """List every setting, its value, and where that comes from."""
+    from img_cli.commands.settings import settings as act
 
     return act(json)
 
@@ -161,5 +239,11 @@ def _loading(registry: Any, name: str) -> Any:
     return registry.load("command", name)
 
 
-if any(argument not in ("build", "ls", "push", "plugins", "version") for argument in sys.argv[1:2]):
+def _known() -> set[str]:
+    """The names of img's own commands and groups."""
+    own = {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
+    return own | {str(group.name) for group in app.registered_groups}
+
+
+if any(argument not in _known() for argument in sys.argv[1:2]):
     _offered()

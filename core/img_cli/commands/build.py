@@ -32,6 +32,10 @@ def build(given: Mapping[str, Any]) -> int:
         if given["print_"]:
             return show_graph(session, request, given["print_"])
         reporter = session.engine.registry.load("reporter", chosen("quiet" if quiet else progress))
+        if given["twice"]:
+            from img_cli.commands.twice import twice
+
+            return twice(session, request, reporter)
         result = session.build(request, [reporter(session.engine)])
     _files(result, given)
     told(result, request, quiet)

@@ -8,9 +8,12 @@ from img_cli.commands.build import chosen, stop_on_signals
 from img_cli.context import open_session
 
 
-def push(name: str) -> int:
+def push(name: str, insecure: bool = False) -> int:
     """Push, and print the digest."""
-    with open_session() as session:
+    from img.oci.reference import Reference
+
+    host = Reference.parse(name).registry
+    with open_session({"insecure_registries": host if insecure else ""}) as session:
         stop_on_signals(session)
         reporter = session.engine.registry.load("reporter", chosen("auto"))
         digest = session.push(name, [reporter(session.engine)])

@@ -31,6 +31,7 @@ def request_of(given: Mapping[str, Any]) -> Request:
         platforms=listed(given["platform"]),
         outputs=outputs(given),
         no_cache=given["no_cache"],
+        expect_cached=tuple(given["expect_cached"]),
         no_cache_filter=listed(given["no_cache_filter"]),
         pull=given["pull"],
         backend=given["backend"],

@@ -1,15 +1,26 @@
 """Words: quotes, the escape character, and variables, as BuildKit's shell lexer has them (frontend/dockerfile/shell).
 
 ``$v ${v} ${v-w} ${v:-w} ${v+w} ${v:+w} ${v?w} ${v:?w} ${v#p} ${v##p} ${v%p} ${v%%p} ${v/p/r} ${v//p/r}``; words in them
-are expanded again; patterns know ``*`` and ``?``.
+are expanded again. ``$1``, ``$@`` and their like are never set. Time grows with the length of the word; nesting ends
+at `DEPTH`, and what a word may become at `SIZE`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
-SPECIAL = "0123456789@*#?-$!"
+from img_frontends.dockerfile import glob
+from img_frontends.dockerfile.space import BLANKS
+
+SPECIAL = "@*#?-$!0"
+DEPTH = 100
+"""How deep ``${a:-${b:-…}}`` may go."""
+SIZE = 1 << 24
+"""How many characters a word may become: ``ENV A=$A$A`` a few dozen times would else fill the memory."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class ExpandError(ValueError):
@@ -20,52 +31,142 @@ class ExpandError(ValueError):
         self.offset = offset
 
 
-def expand(word: str, variables: Mapping[str, str], escape: str = "\\", *, raw: bool = False) -> str:
-    """The word without its quotes, variables replaced. With `raw`, quotes and escapes stay (heredoc bodies).
+class Expansion(NamedTuple):
+    """What became of a word."""
 
-    Raises `ExpandError`.
+    text: str
+    words: tuple[str, ...]
+    """`text` split at white space that no quote or escape protects; empty words are dropped."""
+    used: tuple[str, ...]
+    """Names that were looked up and are set, in order, each once."""
+    unset: tuple[str, ...]
+    """Names that were looked up and are not set."""
+
+
+def expand(
+    word: str, variables: Mapping[str, str], escape: str = "\\", *, raw: bool = False, keep_unset: bool = False
+) -> str:
+    """The word without its quotes, variables replaced. Raises `ExpandError`.
+
+    `raw` is for heredoc bodies: quotes mean nothing, and the escape character is always the backslash (it goes, and
+    the character after it stays). `keep_unset` leaves variables that are not set as they are written: for titles.
     """
-    return _Machine(word, variables, escape, raw).run("")
+    if "$" not in word and ("\\" if raw else escape) not in word and (raw or ("'" not in word and '"' not in word)):
+        return word
+    return expansion(word, variables, escape, raw=raw, keep_unset=keep_unset).text
+
+
+def expand_words(word: str, variables: Mapping[str, str], escape: str = "\\") -> list[str]:
+    """The words that a word becomes: ``$PORTS`` may hold several. For EXPOSE. Raises `ExpandError`."""
+    return list(expansion(word, variables, escape).words)
+
+
+def expansion(
+    word: str,
+    variables: Mapping[str, str],
+    escape: str = "\\",
+    *,
+    raw: bool = False,
+    keep_unset: bool = False,
+    verbatim: bool = False,
+) -> Expansion:
+    """The same with all there is to know. `verbatim` keeps quotes and escapes, but heeds them where it splits."""
+    machine = _Machine(word, variables, "\\" if raw else escape, not raw, keep_unset, verbatim)
+    text = machine.run("", verbatim)
+    return Expansion(text, tuple(machine.words()), tuple(machine.used), tuple(machine.unset))
 
 
 class _Machine:
-    def __init__(self, word: str, variables: Mapping[str, str], escape: str, raw: bool) -> None:
+    def __init__(
+        self, word: str, variables: Mapping[str, str], escape: str, quotes: bool, keep_unset: bool, verbatim: bool
+    ) -> None:
         self._word = word
         self._variables = variables
         self._escape = escape
-        self._raw = raw
+        self._keep_unset = keep_unset
+        self._keep_quotes = verbatim
+        self._keep_escapes = verbatim
         self._at = 0
+        self._depth = 0
+        self._words: list[str] = []
+        self._piece: list[str] = []
+        self._handlers = {"$": self._dollar}
+        if quotes:
+            self._handlers |= {"'": self._single, '"': self._double, "<": self._heredoc}
+        self._plain = re.compile(f"[^{''.join(map(re.escape, (*self._handlers, escape, '}', '/')))}]+")
+        self.used: dict[str, None] = {}
+        self.unset: dict[str, None] = {}
 
-    def run(self, stop: str) -> str:
-        """Expand up to an unquoted character of `stop`, or to the end."""
+    def words(self) -> list[str]:
+        self._split(" ")
+        return self._words
+
+    def run(self, stop: str, keep_escapes: bool) -> str:
+        """Expand up to the character `stop`, which is eaten, or to the end."""
+        outer, self._keep_escapes = self._keep_escapes, keep_escapes
         out: list[str] = []
+        start, size = self._at, 0
         while self._at < len(self._word):
             character = self._word[self._at]
-            if stop and character in stop:
+            if character == stop:
+                self._at += 1
+                self._keep_escapes = outer
                 return "".join(out)
-            if character == "$":
-                out.append(self._dollar())
-            elif self._raw:
-                self._at += 1
-                if character == self._escape and self._word[self._at : self._at + 1] == "$":
-                    out.append("$")
-                    self._at += 1
-                else:
-                    out.append(character)
-            elif character == "'":
-                out.append(self._single())
-            elif character == '"':
-                out.append(self._double())
-            elif character == self._escape:
-                self._at += 1
-                out.append(self._word[self._at : self._at + 1])
-                self._at += 1
-            else:
-                out.append(character)
-                self._at += 1
+            at = self._at
+            out.append(self._next(character))
+            size += len(out[-1])
+            if size > SIZE:
+                raise ExpandError(f"the text becomes longer than {SIZE} characters", at)
         if stop:
-            raise ExpandError(f"a {stop[0]} is missing", len(self._word))
+            raise ExpandError(f"a {stop} is missing", start)
+        self._keep_escapes = outer
         return "".join(out)
+
+    def _next(self, character: str) -> str:
+        """What stands at the place, expanded; told to the words if this is the outermost text."""
+        handler = self._handlers.get(character)
+        if handler is not None:
+            text = handler()
+            self._add(text, character == "$")
+            return text
+        if character == self._escape:
+            text = self._word[self._at + 1 : self._at + 2]
+            shown = character + text if self._keep_escapes else text
+            self._at += 2
+            self._add(shown, False)
+            return shown
+        match = self._plain.match(self._word, self._at)
+        text = match[0] if match else character
+        self._at += len(text)
+        self._add(text, True)
+        return text
+
+    def _add(self, text: str, splits: bool) -> None:
+        if self._depth:
+            return
+        if splits:
+            self._split(text)
+        else:
+            self._piece.append(text)
+
+    def _split(self, text: str) -> None:
+        parts = re.split(f"[{BLANKS}]+", text)
+        for part in parts[:-1]:
+            word = "".join((*self._piece, part))
+            if word:
+                self._words.append(word)
+            self._piece = []
+        self._piece.append(parts[-1])
+
+    def _heredoc(self) -> str:
+        """``<<`` takes the blanks after it into its word."""
+        start = self._at
+        self._at += 1
+        if self._word[self._at : self._at + 1] == "<":
+            self._at += 1
+            while self._at < len(self._word) and self._word[self._at] in BLANKS:
+                self._at += 1
+        return self._word[start : self._at]
 
     def _single(self) -> str:
         start = self._at
@@ -73,126 +174,143 @@ class _Machine:
         if end < 0:
             raise ExpandError("unterminated quote: a ' is missing", start)
         self._at = end + 1
-        return self._word[start + 1 : end]
+        return self._word[start : end + 1] if self._keep_quotes else self._word[start + 1 : end]
 
     def _double(self) -> str:
         start = self._at
         self._at += 1
-        out: list[str] = []
+        out: list[str] = ['"'] if self._keep_quotes else []
         while self._at < len(self._word):
             character = self._word[self._at]
-            if character == '"':
-                self._at += 1
-                return "".join(out)
             if character == "$":
+                self._depth += 1
                 out.append(self._dollar())
+                self._depth -= 1
                 continue
             self._at += 1
-            if character == self._escape and self._at < len(self._word):
-                follower = self._word[self._at]
-                out.append(follower if follower in ('"', "$", self._escape) else character + follower)
-                self._at += 1
-            else:
-                out.append(character)
+            if character == '"':
+                if self._keep_quotes:
+                    out.append('"')
+                return "".join(out)
+            if character == self._escape:
+                if self._keep_escapes:
+                    out.append(character)
+                follower = self._word[self._at : self._at + 1]
+                if follower and follower in ('"', "$", self._escape):
+                    character = follower
+                    self._at += 1
+            out.append(character)
         raise ExpandError('unterminated quote: a " is missing', start)
 
     def _dollar(self) -> str:
         start = self._at
         self._at += 1
-        if self._at >= len(self._word):
-            return "$"
-        if self._word[self._at] == "{":
-            self._at += 1
-            return self._braces(start)
-        name = self._name()
-        return self._variables.get(name, "") if name else "$"
+        if self._word[self._at : self._at + 1] != "{":
+            name = self._name()
+            if not name:
+                return "$"
+            value = self._value(name)
+            if value is None and self._keep_unset:
+                return f"${name}"
+            return value or ""
+        if self._depth >= DEPTH:
+            raise ExpandError(f"variables are nested more than {DEPTH} deep", start)
+        self._at += 1
+        self._depth += 1
+        text = self._braces(start)
+        self._depth -= 1
+        return text
 
     def _name(self) -> str:
-        match = re.compile(r"[^\W\d]\w*").match(self._word, self._at)
-        if match:
-            self._at = match.end()
-            return match[0]
-        if self._word[self._at : self._at + 1] and self._word[self._at] in SPECIAL:
-            self._at += 1
-            return self._word[self._at - 1]
-        return ""
+        """A name; all digits of a number; one special character; or nothing."""
+        word, start = self._word, self._at
+        match = _NAME.match(word, start)
+        end = match.end() if match else start
+        first = word[end : end + 1]
+        if end == start and first.isdecimal():
+            while word[end : end + 1].isdecimal():
+                end += 1
+        elif end == start and first and first in SPECIAL:
+            end += 1
+        else:
+            while end < len(word) and (word[end] == "_" or word[end].isalpha() or word[end].isdecimal()):
+                end += 1
+        self._at = end
+        return word[start:end]
 
-    def _braces(self, start: int) -> str:
-        name = self._name()
-        if not name:
-            raise ExpandError("bad substitution: a name is missing after ${", start)
+    def _value(self, name: str) -> str | None:
         value = self._variables.get(name)
-        operator = self._word[self._at : self._at + 1]
-        self._at += 1
-        if operator == "}":
-            return value or ""
-        colon = operator == ":"
-        if colon:
-            operator = self._word[self._at : self._at + 1]
-            self._at += 1
-        if operator and operator in "-+?":
-            return self._default(name, value, operator, colon, start)
-        if operator and operator in "#%" and not colon:
-            return self._strip(value or "", operator)
-        if operator == "/" and not colon:
-            return self._replace(value or "")
-        shown = self._word[start : self._at]
-        raise ExpandError(f"unsupported modifier in {shown!r}", start)
-
-    def _default(self, name: str, value: str | None, operator: str, colon: bool, start: int) -> str:
-        word = self._operand()
-        there = bool(value) if colon else value is not None
-        if operator == "-":
-            return value or "" if there else word
-        if operator == "+":
-            return word if there else ""
-        if not there:
-            raise ExpandError(f"{name}: {word or 'it must be set'}", start)
-        return value or ""
-
-    def _strip(self, value: str, operator: str) -> str:
-        greedy = self._word[self._at : self._at + 1] == operator
-        self._at += greedy
-        pattern = _pattern(self._operand(), greedy or operator == "%")
-        if operator == "#":
-            match = re.match(pattern, value, re.S)
-            return value[match.end() :] if match else value
-        starts = range(len(value) + 1) if greedy else range(len(value), -1, -1)
-        for start in starts:
-            if re.fullmatch(pattern, value[start:], re.S):
-                return value[:start]
+        (self.unset if value is None else self.used)[name] = None
         return value
 
-    def _replace(self, value: str) -> str:
+    def _braces(self, start: int) -> str:
+        first = self._word[self._at : self._at + 1]
+        if not first:
+            raise ExpandError("a } is missing", start)
+        if first in "{}:":
+            raise ExpandError("bad substitution: a name is missing after ${", start)
+        name = self._name()
+        operator = self._word[self._at : self._at + 1]
+        self._at += 1
+        if not operator:
+            raise ExpandError("a } is missing", start)
+        if operator == "}":
+            value = self._value(name)
+            return f"${{{name}}}" if value is None and self._keep_unset else value or ""
+        if operator == "/":
+            return self._replace(name, start)
+        if operator == ":":
+            operator += self._word[self._at : self._at + 1]
+            self._at += 1
+        elif operator not in "-+?#%":
+            raise ExpandError(f"unsupported modifier {operator!r} in a substitution", start)
+        return self._modified(name, operator, start)
+
+    def _operand(self, stop: str, keep_escapes: bool, start: int) -> str:
+        """A word inside braces. What is missing is told at the ``$`` that began it."""
+        try:
+            return self.run(stop, keep_escapes)
+        except ExpandError as error:
+            if str(error) == f"a {stop} is missing":
+                error.offset = start
+            raise
+
+    def _modified(self, name: str, operator: str, start: int) -> str:
+        kind = operator[-1]
+        word = self._operand("}", kind in "#%", start)
+        value = self._value(name)
+        if value is None and self._keep_unset:
+            return f"${{{name}{operator}{word}}}"
+        there = value is not None and (value != "" or operator[0] != ":")
+        if kind == "-":
+            return value or "" if there else word
+        if kind == "+":
+            return word if there else ""
+        if kind == "?":
+            if not there:
+                problem = "it must be set" if value is None else "it must not be empty"
+                raise ExpandError(f"{name}: {word or problem}", start)
+            return value or ""
+        if operator not in ("#", "%"):
+            raise ExpandError(f"unsupported modifier {operator!r} in a substitution", start)
+        longest = word.startswith(kind)
+        strip = glob.strip_prefix if kind == "#" else glob.strip_suffix
+        try:
+            return strip(value or "", word[longest:], longest)
+        except glob.GlobError as error:
+            raise ExpandError(str(error), start) from None
+
+    def _replace(self, name: str, start: int) -> str:
         every = self._word[self._at : self._at + 1] == "/"
         self._at += every
-        pattern = _pattern(self.run("/}"), True)
-        replacement = ""
-        if self._word[self._at : self._at + 1] == "/":
-            self._at += 1
-            replacement = self.run("}")
-        self._at += 1
-        if not pattern:
-            return value
-        return re.sub(pattern, lambda match: replacement, value, count=0 if every else 1, flags=re.S)
-
-    def _operand(self) -> str:
-        word = self.run("}")
-        self._at += 1
-        return word
-
-
-def _pattern(text: str, greedy: bool) -> str:
-    """A shell pattern with ``*`` and ``?`` as a regular expression."""
-    star = ".*" if greedy else ".*?"
-    out: list[str] = []
-    at = 0
-    while at < len(text):
-        character = text[at]
-        if character == "\\" and at + 1 < len(text):
-            at += 1
-            out.append(re.escape(text[at]))
-        else:
-            out.append(star if character == "*" else "." if character == "?" else re.escape(character))
-        at += 1
-    return "".join(out)
+        pattern = self._operand("/", True, start)
+        replacement = self._operand("}", True, start)
+        value = self._value(name)
+        if value is None and self._keep_unset:
+            return f"${{{name}/{'/' * every}{pattern}/{replacement}}}"
+        try:
+            if every:
+                return glob.replace_all(value or "", pattern, replacement, SIZE)
+            return glob.replace_first(value or "", pattern, replacement)
+        except glob.GlobError as error:
+            raise ExpandError(str(error), start) from None

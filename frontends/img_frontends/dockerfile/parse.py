@@ -1,53 +1,42 @@
-"""Lines to instructions, by the grammar in ``dockerfile.lark``."""
+"""Lines to instructions, by the grammar in ``dockerfile.lark``; plain ones by `plain`, which knows a part of it."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from img.errors import FrontendError
-from img_frontends.dockerfile.reader import Line, Script
+from img.errors import FrontendError, Place
+from img_frontends.dockerfile import plain
+from img_frontends.dockerfile.flags import FLAGS, REPEATED, SINCE, SWITCHES, NotStrings, skip, strings, unquoted
+from img_frontends.dockerfile.reader import KEYWORDS, Line, Script, split_keyword
 from img_frontends.dockerfile.tree import Flag, Instruction, Word
 
-STARTS = ("text", "words", "exec", "pairs", "legacy")
 JSON_ALLOWED = ("ADD", "CMD", "COPY", "ENTRYPOINT", "RUN", "SHELL", "VOLUME")
-
-FLAGS = {
-    "FROM": ("platform",),
-    "RUN": ("mount", "network", "security", "device"),
-    "COPY": ("from", "chown", "chmod", "link", "parents", "exclude"),
-    "ADD": ("chown", "chmod", "link", "keep-git-dir", "checksum", "unpack", "exclude"),
-    "HEALTHCHECK": ("interval", "timeout", "start-period", "start-interval", "retries"),
-}
-SWITCHES = ("link", "parents", "keep-git-dir", "unpack")
-REPEATED = ("mount", "device", "exclude")
+IN_WORDS = ("FROM", "COPY", "ADD", "EXPOSE", "VOLUME")
+IN_PAIRS = ("ENV", "LABEL", "ARG")
+MAY_BE_EMPTY = ("RUN", "CMD", "ENTRYPOINT")
 
 
-@cache
-def grammar(escape: str) -> Any:
-    """The LALR parser for files with this escape character."""
-    from lark import Lark
+class Token(NamedTuple):
+    """A flag, or an argument, and where it stands."""
 
-    text = (Path(__file__).parent / "dockerfile.lark").read_text(encoding="utf-8")
-    return Lark(text.replace("ESCAPE", re.escape(escape)), parser="lalr", start=list(STARTS), maybe_placeholders=False)
+    kind: str
+    text: str
+    offset: int
 
 
 def parse(script: Script) -> tuple[Instruction, ...]:
-    """Every instruction. Raises one `FrontendError` for all independent problems."""
+    """Every instruction. Raises one `FrontendError` for all independent problems, those of the reader among them."""
     instructions: list[Instruction] = []
-    problems: list[FrontendError] = []
+    problems: list[FrontendError] = list(script.problems)
     for line in script.lines:
         try:
             instructions.append(parse_line(line, script.escape))
         except FrontendError as error:
             problems.append(error)
     if problems:
-        raise joined(problems)
+        raise joined(sorted(problems, key=lambda error: error.place.line if error.place else 0))
     return tuple(instructions)
 
 
@@ -60,107 +49,225 @@ def joined(problems: list[FrontendError]) -> FrontendError:
 
 def parse_line(line: Line, escape: str) -> Instruction:
     """One instruction. Raises `FrontendError`."""
-    keyword = line.keyword
-    if not line.text and keyword not in ("RUN", "CMD", "ENTRYPOINT"):
-        raise FrontendError(f"{keyword} requires at least one argument", place=line.whole)
-    if keyword in ("ENV", "LABEL", "ARG"):
-        return _pairs(line, escape)
-    start = "words" if keyword in ("FROM", "COPY", "ADD", "EXPOSE", "VOLUME") else "text"
-    tokens = None
-    if keyword in JSON_ALLOWED and "[" in line.text and line.text.endswith("]"):
-        tokens = _try("exec", line, escape)
-    as_json = tokens is not None
-    if tokens is None:
-        tokens = _tokens(start, line, escape)
-    flags = tuple(_flag(token) for token in tokens if token.type == "FLAG")
-    _check_flags(line, flags)
-    words = tuple(Word(_text(token), token.start_pos) for token in tokens if token.type in ("PLAIN", "REST", "STRING"))
-    return Instruction(line, flags, words, as_json)
+    if line.keyword not in KEYWORDS:
+        raise _unknown(line)
+    if line.problem is not None:
+        raise line.problem
+    if not line.text and line.keyword not in MAY_BE_EMPTY:
+        raise FrontendError(f"{line.keyword} requires at least one argument", place=line.whole)
+    instruction = _pairs(line, escape) if line.keyword in IN_PAIRS else _arguments(line, escape)
+    _check_flags(instruction)
+    if line.keyword == "ONBUILD":
+        _check_trigger(instruction, escape)
+    return instruction
 
 
-def _text(token: Any) -> str:
-    return str(json.loads(token)) if token.type == "STRING" else str(token)
+def _unknown(line: Line) -> FrontendError:
+    near = get_close_matches(line.keyword[:20], KEYWORDS, 1)
+    hint = f"did you mean {near[0]}?" if near else f"instructions are {', '.join(KEYWORDS)}"
+    row = line.source.partition("\n")[0]
+    place = Place(line.file, line.first, max(row.find(line.word[:1]), 0) + 1, line.first, row)
+    return FrontendError(f"unknown instruction: {line.word[:80]}", hint=hint, place=place)
 
 
-def _try(start: str, line: Line, escape: str) -> list[Any] | None:
-    """Tokens of a form that the line may have; None if it has not."""
+def _arguments(line: Line, escape: str) -> Instruction:
+    """An instruction of free text, or of words, or in JSON form."""
+    at = skip(line.text)
+    after = line.text[at:]
+    if line.keyword in JSON_ALLOWED and after.startswith("["):
+        try:
+            members = strings(after)
+        except NotStrings:
+            raise _not_strings(line, at) from None
+        if members is not None:
+            tokens = _tokens("exec", line, escape)
+            offsets = [token.offset for token in tokens if token.kind == "STRING"]
+            words = tuple(Word(text, offset) for text, offset in zip(members, offsets, strict=True))
+            return Instruction(line, _flags(tokens), words, True)
+    if line.keyword == "HEALTHCHECK":
+        _check_health(line, at)
+    tokens = _tokens("words" if line.keyword in IN_WORDS else "text", line, escape)
+    words = tuple(Word(token.text, token.offset) for token in tokens if token.kind not in ("FLAG", "END"))
+    if not words and line.keyword not in MAY_BE_EMPTY:
+        raise FrontendError(f"{line.keyword} requires at least one argument", place=line.whole)
+    return Instruction(line, _flags(tokens), words)
+
+
+def _not_strings(line: Line, offset: int) -> FrontendError:
+    hint = "put every member in double quotes"
+    return FrontendError(f"{line.keyword}: a JSON array may hold strings only", hint=hint, place=line.place(offset))
+
+
+def _check_health(line: Line, at: int) -> None:
+    """HEALTHCHECK CMD may be followed by a JSON array, which has to be one of strings."""
+    _, rest = split_keyword(line.text[at:])
+    try:
+        strings(rest)
+    except NotStrings:
+        raise _not_strings(line, len(line.text) - len(rest)) from None
+
+
+def _check_trigger(instruction: Instruction, escape: str) -> None:
+    """What ONBUILD keeps must itself be readable. Its flags are the business of the build it runs in."""
+    outer = instruction.line
+    keyword, text = split_keyword(instruction.text)
+    if keyword not in KEYWORDS or keyword == "ONBUILD" or not text:
+        return
+    shift = instruction.words[0].offset + len(instruction.text) - len(text)
+    starts = tuple(
+        (max(start - shift, 0), line, column + max(shift - start, 0)) for start, line, column in outer.starts
+    )
+    kept = tuple(item for n, item in enumerate(starts) if n + 1 == len(starts) or starts[n + 1][0] > item[0])
+    inner = Line(keyword, text, (), outer.file, outer.first, outer.last, outer.source, kept)
+    if keyword in IN_PAIRS:
+        _pairs(inner, escape)
+    else:
+        _arguments(inner, escape)
+
+
+# --- tokens ------------------------------------------------------------------------------------------------------
+
+
+def _tokens(start: str, line: Line, escape: str) -> list[Token]:
+    """The tokens of the line's text. Raises `FrontendError`."""
+    found = plain.tokens(start, line.text, escape)
+    if found is not None:
+        return [Token(*token) for token in found]
+    tokens = by_grammar(start, line.text, escape)
+    if isinstance(tokens, int):
+        raise _unexpected(line, tokens, "\\" if line.text.startswith("--", tokens) else escape)
+    return tokens
+
+
+def by_grammar(start: str, text: str, escape: str) -> list[Token] | int:
+    """The tokens that the grammar finds, or where it finds none."""
     from lark.exceptions import UnexpectedInput
 
-    try:
-        return _leaves(grammar(escape).parse(line.text, start=start))
-    except UnexpectedInput:
-        return None
-
-
-def _tokens(start: str, line: Line, escape: str) -> list[Any]:
-    from lark.exceptions import UnexpectedInput
+    from img_frontends.dockerfile.grammar import grammar
 
     try:
-        return _leaves(grammar(escape).parse(line.text, start=start))
+        tree = grammar(escape).parse(text, start=start)
     except UnexpectedInput as error:
-        offset = getattr(error, "pos_in_stream", None) or 0
-        at = line.text[offset : offset + 1]
-        problem = "unterminated quote" if at in "\"'" and at else f"unexpected {line.text[offset : offset + 20]!r}"
-        hint = f"close it with {at}" if problem == "unterminated quote" else f"see what {line.keyword} takes"
-        raise FrontendError(f"{line.keyword}: {problem}", hint=hint, place=line.place(offset)) from None
+        return min(error.pos_in_stream or 0, len(text))
+    return [Token(child.type, str(child), child.start_pos) for child in tree.children if child.type != "END"]
 
 
-def _leaves(tree: Any) -> list[Any]:
-    """The tokens of a tree, in order."""
-    return [child for child in tree.children if child is not None]
+def _unexpected(line: Line, offset: int, escape: str) -> FrontendError:
+    """The grammar stopped here: in all but odd cases at a word with an open quote."""
+    rest = line.text[offset:]
+    quote = plain.open_quote(rest, escape)
+    if quote is None:
+        problem, hint = f"unexpected {rest[:20]!r}", f"see what {line.keyword} takes"
+        return FrontendError(f"{line.keyword}: {problem}", hint=hint, place=line.place(offset))
+    place = line.place(offset + quote)
+    hint = f"close it with {rest[quote]}"
+    return FrontendError(f"{line.keyword}: unterminated quote", hint=hint, place=place)
 
 
-def _flag(token: Any) -> Flag:
-    name, equals, value = str(token)[2:].partition("=")
-    return Flag(name, value if equals else None, token.start_pos)
+# --- flags -------------------------------------------------------------------------------------------------------
 
 
-def _check_flags(line: Line, flags: Iterable[Flag]) -> None:
-    known = FLAGS.get(line.keyword, ())
+def _flags(tokens: Iterable[Token]) -> tuple[Flag, ...]:
+    return tuple(_flag(token) for token in tokens if token.kind == "FLAG")
+
+
+def _flag(token: Token) -> Flag:
+    name, equals, value = unquoted(token.text)[2:].partition("=")
+    return Flag(name, value if equals else None, token.offset, token.text)
+
+
+def _check_flags(instruction: Instruction) -> None:
+    if not instruction.flags:
+        return
+    line = instruction.line
+    if line.keyword == "HEALTHCHECK" and instruction.text.upper() == "NONE":
+        return
     seen: set[str] = set()
-    for flag in flags:
-        place = line.place(flag.offset)
-        if flag.name not in known:
-            near = get_close_matches(flag.name, known, 1)
-            hint = f"did you mean --{near[0]}?" if near else f"{line.keyword} has {_listed(known)}"
-            raise FrontendError(f"unknown flag --{flag.name} of {line.keyword}", hint=hint, place=place)
-        if flag.name in seen and flag.name not in REPEATED:
-            raise FrontendError(f"the flag --{flag.name} is given twice", place=place)
-        seen.add(flag.name)
-        if flag.name in SWITCHES:
-            if flag.value is not None and flag.value.lower() not in ("true", "false"):
-                raise FrontendError(f"--{flag.name} is true or false, not {flag.value!r}", place=place)
-        elif not flag.value:
-            raise FrontendError(f"the flag --{flag.name} needs a value", hint=f"--{flag.name}=…", place=place)
+    problems = [problem for flag in instruction.flags if (problem := _flag_problem(line, flag, seen)) is not None]
+    if problems:
+        raise joined(problems)
+
+
+def _flag_problem(line: Line, flag: Flag, seen: set[str]) -> FrontendError | None:
+    place = line.place(flag.offset)
+    if flag.name not in FLAGS.get(line.keyword, ()):
+        hint = _flag_hint(line.keyword, flag.name)
+        return FrontendError(f"unknown flag --{flag.name[:80]} of {line.keyword}", hint=hint, place=place)
+    if flag.name in seen and flag.name not in REPEATED:
+        return FrontendError(f"the flag --{flag.name} is given twice", place=place)
+    seen.add(flag.name)
+    if flag.name in SWITCHES:
+        if flag.value is not None and flag.value.lower() not in ("true", "false"):
+            hint = f"--{flag.name}, --{flag.name}=true or --{flag.name}=false"
+            problem = f"--{flag.name} is true or false, not {flag.value[:80]!r}"
+            return FrontendError(problem, hint=hint, place=place)
+    elif flag.value is None:
+        return FrontendError(f"the flag --{flag.name} needs a value", hint=f"--{flag.name}=…", place=place)
+    return None
+
+
+def _flag_hint(keyword: str, name: str) -> str:
+    """The nearest flag of this instruction, else the instructions that have such a flag, else all flags there are."""
+    known = FLAGS.get(keyword, ())
+    near = get_close_matches(name[:40].lower(), known, 1)
+    if near:
+        return f"did you mean --{near[0]}{_since(keyword, near[0], ' ({keyword} has it since syntax {version})')}?"
+    others = [other for other, names in FLAGS.items() if name in names]
+    if others:
+        told = [f"{other} has --{name}" + _since(other, name, " since syntax {version}") for other in others]
+        return " and ".join(told) + f"; {keyword} has {_listed(known)}"
+    return f"{keyword} has {_listed(known)}"
+
+
+def _since(keyword: str, name: str, words: str) -> str:
+    version = SINCE.get((keyword, name))
+    return words.format(keyword=keyword, version=version) if version else ""
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"--{name}" for name in names) or "no flags"
 
 
+# --- pairs -------------------------------------------------------------------------------------------------------
+
+
 def _pairs(line: Line, escape: str) -> Instruction:
     """ENV, LABEL, ARG: ``name=value`` words, or the old ``name rest of the line``."""
     tokens = _tokens("pairs", line, escape)
-    words = tuple(Word(str(token), token.start_pos) for token in tokens)
-    if line.keyword == "ARG":
-        pairs = tuple(_split(word.text) for word in words)
-    elif "=" not in words[0].text:
-        if len(words) < 2:
-            place = line.place(words[0].offset)
-            raise FrontendError(f"{line.keyword} must have two arguments", hint="name=value", place=place)
-        name, rest = _leaves(grammar(escape).parse(line.text, start="legacy"))
-        pairs = ((str(name), str(rest)),)
-        words = (Word(f"{name}={rest}", name.start_pos),)
+    flags = _flags(tokens)
+    words = tuple(Word(token.text, token.offset) for token in tokens if token.kind != "FLAG")
+    if not words:
+        raise FrontendError(f"{line.keyword} requires at least one argument", place=line.whole)
+    legacy = line.keyword != "ARG" and "=" not in words[0].text
+    if legacy:
+        words, pairs = _legacy(line, escape, words[0])
     else:
         pairs = tuple(_split(word.text) for word in words)
-        for word, (name, value) in zip(words, pairs, strict=True):
-            if value is None:
-                hint = "write name=value; quote a value that has blanks"
-                raise FrontendError(f"{name!r} has no =", hint=hint, place=line.place(word.offset))
-    for word, (name, _) in zip(words, pairs, strict=True):
-        if not name:
-            raise FrontendError(f"{line.keyword} names can't be empty", place=line.place(word.offset))
-    return Instruction(line, (), words, False, pairs)
+    _check_pairs(line, words, pairs, line.keyword == "ARG")
+    return Instruction(line, flags, words, False, pairs, legacy)
+
+
+def _legacy(line: Line, escape: str, first: Word) -> tuple[tuple[Word, ...], tuple[tuple[str, str | None], ...]]:
+    known = plain.tokens("legacy", line.text, escape)
+    found = by_grammar("legacy", line.text, escape) if known is None else [Token(*token) for token in known]
+    arguments = [] if isinstance(found, int) else [token for token in found if token.kind != "FLAG"]
+    if len(arguments) < 2:
+        place = line.place(first.offset)
+        raise FrontendError(f"{line.keyword} must have two arguments", hint="name=value", place=place)
+    name, rest = arguments
+    return (Word(f"{name.text}={rest.text}", rest.offset - len(name.text) - 1),), ((name.text, rest.text),)
+
+
+def _check_pairs(line: Line, words: tuple[Word, ...], pairs: tuple[tuple[str, str | None], ...], bare: bool) -> None:
+    problems: list[FrontendError] = []
+    for word, (name, value) in zip(words, pairs, strict=True):
+        if value is None and not bare:
+            hint = "write name=value; quote a value that has blanks"
+            problems.append(FrontendError(f"{name!r} has no =", hint=hint, place=line.place(word.offset)))
+        elif not name:
+            problems.append(FrontendError(f"{line.keyword} names can't be empty", place=line.place(word.offset)))
+    if problems:
+        raise joined(problems)
 
 
 def _split(word: str) -> tuple[str, str | None]:

@@ -2,7 +2,8 @@
 
 The rules are BuildKit's (frontend/dockerfile/parser): directives come first; a comment or an empty line inside a
 continued instruction is dropped; white space before a continued line stays. Every instruction knows where in the file
-each of its characters stands.
+each of its characters stands, and the comments around it. Problems that leave the rest readable are kept with the
+`Script` and the `Line`: `img_frontends.dockerfile.parse.parse` raises them together with its own.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from difflib import get_close_matches
+from dataclasses import dataclass, field, replace
 
 from img.errors import FrontendError, Place
+from img.ir.definition import Advice
+from img_frontends.dockerfile.directives import after_shebang, directive
+from img_frontends.dockerfile.flags import is_exec, skip
+from img_frontends.dockerfile.heredocs import INSTRUCTIONS, Opening, openings
+from img_frontends.dockerfile.space import BLANKS, GAP_CLASS
 
 MAX_LINE = 65535
+"""Bytes of one line of the file, its end not counted."""
 KEYWORDS = (
     "ADD",
     "ARG",
@@ -36,10 +42,10 @@ KEYWORDS = (
     "VOLUME",
     "WORKDIR",
 )
-DIRECTIVES = ("syntax", "escape", "check")
+EMPTY_CONTINUATION = "https://docs.docker.com/go/dockerfile/rule/no-empty-continuation/"
 
-_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*\Z")
-_HEREDOC = re.compile(r"""(?:^|(?<=[\s;|&(]))(\d*)<<(-?)\s*(?:(["'])([^\s"']+)\3|([A-Za-z_][\w.-]*))""")
+_TABS = re.compile(r"^\t+", re.M)
+_KEYWORD = re.compile(rf"([^{GAP_CLASS}]*)[{GAP_CLASS}]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class Heredoc:
     chomp: bool
     """Leading tabs are dropped (``<<-``)."""
     fd: int = 0
+    written: str = ""
+    """The body as it stands in the file: leading tabs and line ends as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +76,22 @@ class Line:
     source: str
     starts: tuple[tuple[int, int, int], ...] = field(repr=False)
     """Where pieces of `text` come from: (offset in `text`, line, column)."""
+    word: str = ""
+    """The keyword as it is written."""
+    comments: tuple[str, ...] = ()
+    """What the comments before it say, without ``#``: since the instruction before, or the last comment without text."""
+    above: tuple[str, ...] = field(default=(), repr=False)
+    """All rows between the instruction before and this one: comments and blank rows."""
+    inner: tuple[tuple[int, str], ...] = field(default=(), repr=False)
+    """Comments inside the continued instruction: (offset in `text` they stand before, row)."""
+    problem: FrontendError | None = field(default=None, repr=False, compare=False)
+    """Why the instruction can't be used, though the file can be read on."""
 
     def place(self, offset: int = 0) -> Place:
         """The place of the character at `offset` of `text`."""
-        index = max(bisect_right([start for start, _, _ in self.starts], offset) - 1, 0)
+        index = max(bisect_right(self.starts, offset, key=lambda start: start[0]) - 1, 0)
         start, line, column = self.starts[index]
-        shown = self.source.split("\n")
+        shown = self.source.split("\n", line - self.first + 1)
         text = shown[line - self.first] if 0 <= line - self.first < len(shown) else shown[0]
         return Place(self.file, line, column + offset - start, line, text)
 
@@ -90,139 +108,220 @@ class Script:
     directives: dict[str, str]
     escape: str
     lines: tuple[Line, ...]
+    head: tuple[str, ...] = ()
+    """The rows of the directives."""
+    tail: tuple[str, ...] = ()
+    """The rows after the last instruction."""
+    advice: tuple[Advice, ...] = ()
+    problems: tuple[FrontendError, ...] = ()
+    """What is wrong with directives, and lines that are too long."""
 
 
 def read(data: bytes, file: str) -> Script:
-    """Read a Dockerfile. Raises `FrontendError` with the place of what is wrong."""
+    """Read a Dockerfile. Raises `FrontendError` if there is nothing to read, or no way to."""
     text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    rows = [row.removesuffix("\r") for row in text.split("\n")]
-    if not text.strip():
+    if not text.strip(BLANKS):
         raise FrontendError(f"{file} is empty", hint="a Dockerfile begins with FROM", place=Place(file, 1))
-    directives = _directives(rows, file)
-    escape = directives.get("escape", "\\")
-    reader = _Reader(rows, file, escape)
-    lines = tuple(reader.lines())
-    if not lines:
+    rows = text.removesuffix("\n").split("\n")
+    problems = _too_long(rows, file)
+    found, size = _directives(rows, file, problems)
+    reader = _Reader(rows, file, found.get("escape", "\\"))
+    reader.run(size)
+    if not reader.lines:
+        if problems:
+            raise problems[0]
         raise FrontendError(f"{file} has no instructions", hint="a Dockerfile begins with FROM", place=Place(file, 1))
-    return Script(directives, escape, lines)
+    head = tuple(row.rstrip("\r") for row in rows[:size])
+    tail = tuple(reader.above)
+    return Script(found, reader.escape, tuple(reader.lines), head, tail, tuple(reader.advice), tuple(problems))
 
 
-def _directives(rows: Sequence[str], file: str) -> dict[str, str]:
+def _too_long(rows: Sequence[str], file: str) -> list[FrontendError]:
+    problems: list[FrontendError] = []
+    for number, row in enumerate(rows, 1):
+        if len(row) * 3 > MAX_LINE and len(row.encode("utf-8", "surrogateescape")) > MAX_LINE:
+            place = Place(file, number, 1, number, row[:80])
+            problems.append(FrontendError(f"the line is longer than {MAX_LINE} bytes", place=place))
+    return problems
+
+
+def _directives(rows: Sequence[str], file: str, problems: list[FrontendError]) -> tuple[dict[str, str], int]:
+    """The directives, and how many rows they take. A wrong escape character can't be read on from, so it raises."""
+    if rows[0].startswith("#!"):
+        return {one.name: one.value for one in after_shebang(rows)}, 0
     found: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
-        if number == 1 and row.startswith("#!"):
-            continue
-        match = _DIRECTIVE.match(row.strip())
-        if match is None or match[1].lower() not in DIRECTIVES:
-            break
-        name = match[1].lower()
-        place = Place(file, number, 1, number, row)
-        if name in found:
-            raise FrontendError(f"only one {name} parser directive can be used", place=place)
-        if name == "escape" and match[2] not in ("\\", "`"):
-            raise FrontendError(f"the escape character can't be {match[2]!r}", hint="it is \\ or `", place=place)
-        found[name] = match[2]
-    return found
+        row = row.rstrip("\r")
+        one = directive(row.lstrip(BLANKS))
+        if one is None:
+            return found, number - 1
+        indent = len(row) - len(row.lstrip(BLANKS))
+        if one.name in found:
+            column = 1 + row.lower().index(one.name)
+            place = Place(file, number, column, number, row)
+            problems.append(FrontendError(f"only one {one.name} parser directive can be used", place=place))
+        elif one.name == "escape" and one.value not in ("\\", "`"):
+            place = Place(file, number, 1 + indent + one.column, number, row)
+            raise FrontendError(f"the escape character can't be {one.value!r}", hint="it is \\ or `", place=place)
+        else:
+            found[one.name] = one.value
+    return found, len(rows)
 
 
 class _Reader:
+    """Goes through the rows once, and gathers `lines`, `advice`, and the rows since the last instruction (`above`)."""
+
     def __init__(self, rows: Sequence[str], file: str, escape: str) -> None:
+        self.escape = escape
+        self.lines: list[Line] = []
+        self.advice: list[Advice] = []
+        self.above: list[str] = []
+        self._comments: list[str] = []
         self._rows = rows
         self._file = file
-        self._continued = re.compile(rf"(?:(?<=[^{re.escape(escape)}])|^){re.escape(escape)}[ \t]*\Z")
         self._at = 0
+        self._inner: list[tuple[int, str]] = []
+        self._blank = 0
 
-    def lines(self) -> list[Line]:
-        lines: list[Line] = []
+    def run(self, at: int) -> None:
+        """Read all rows from `at` on."""
+        self._at = at
         while self._at < len(self._rows):
-            row = self._rows[self._at]
-            stripped = row.strip()
-            if not stripped or stripped.startswith("#"):
-                self._at += 1
+            row = self._rows[self._at].rstrip("\r")
+            stripped = row.lstrip(BLANKS)
+            if stripped and stripped[0] != "#":
+                self._line()
                 continue
-            line = self._line()
-            if line is not None:
-                lines.append(line)
-        return lines
+            self._at += 1
+            self.above.append(row.rstrip(BLANKS))
+            comment = stripped[1:].strip(BLANKS)
+            if comment:
+                self._comments.append(comment)
+            elif stripped:
+                self._comments.clear()
 
-    def _line(self) -> Line | None:
-        """One instruction from the current row on; None if nothing is left once it is joined."""
+    def _line(self) -> None:
+        """One instruction from the current row on; nothing if nothing is left once it is joined."""
         first = self._at
+        pieces, starts = self._joined()
+        text = "".join(pieces).rstrip(BLANKS)
+        if not text:
+            return
+        head = _KEYWORD.match(text)
+        assert head is not None
+        skipped = head.end()
+        body = text[skipped:]
+        kept = _shifted(starts, skipped, len(body))
+        inner = tuple((min(max(offset - skipped, 0), len(body)), row) for offset, row in self._inner)
+        keyword = head[1].upper()
+        found, missing = self._heredocs(keyword, body)
+        line = Line(
+            keyword,
+            body,
+            found,
+            self._file,
+            first + 1,
+            self._at,
+            "\n".join(row.rstrip("\r") for row in self._rows[first : self._at]),
+            kept,
+            head[1],
+            tuple(self._comments),
+            tuple(self.above),
+            inner,
+        )
+        if missing is not None:
+            hint = f"end it with a line that holds only {missing.name}"
+            place = line.place(missing.offset)
+            line = replace(line, problem=FrontendError(f"unterminated heredoc {missing.name}", hint=hint, place=place))
+        self.lines.append(line)
+        self._advise(keyword)
+        self.above, self._comments = [], []
+
+    def _joined(self) -> tuple[list[str], list[tuple[int, int, int]]]:
+        """The pieces of an instruction, and where each comes from: (offset, line, column)."""
         pieces: list[str] = []
         starts: list[tuple[int, int, int]] = []
+        self._inner, self._blank = [], 0
         size = 0
-        going = True
-        while going and self._at < len(self._rows):
-            row = self._rows[self._at]
-            self._check_length(row)
+        while self._at < len(self._rows):
+            row = self._rows[self._at].rstrip("\r")
             self._at += 1
-            if pieces and (not row.strip() or row.lstrip().startswith("#")):
+            stripped = row.lstrip(BLANKS)
+            if pieces and not stripped:
+                self._blank = self._blank or self._at
+                continue
+            if pieces and stripped[0] == "#":
+                self._inner.append((size, row.rstrip(BLANKS)))
                 continue
             column = 1
             if not pieces:
-                column += len(row) - len(row.lstrip())
-                row = row.lstrip()
-            cut = self._continued.search(row)
-            going = cut is not None
-            piece = row[: cut.start()] if cut else row
+                column += len(row) - len(stripped)
+                row = stripped
+            piece = continued(row, self.escape)
             starts.append((size, self._at, column))
-            pieces.append(piece)
-            size += len(piece)
-        text = "".join(pieces)
-        if not text.strip():
-            return None
-        return self._finish(text, first, starts)
+            pieces.append(row if piece is None else piece)
+            size += len(pieces[-1])
+            if piece is None:
+                break
+        return pieces, starts
 
-    def _check_length(self, row: str) -> None:
-        if len(row) > MAX_LINE:
-            place = Place(self._file, self._at + 1, 1, self._at + 1, row[:80])
-            raise FrontendError(f"the line is longer than {MAX_LINE} characters", place=place)
+    def _advise(self, keyword: str) -> None:
+        """Tell of a blank row inside the instruction."""
+        if self._blank:
+            place = Place(self._file, self._blank, 1, self._blank, self._rows[self._blank - 1].rstrip("\r"))
+            message = f"empty continuation line in {keyword}"
+            self.advice.append(Advice(message, place, "NoEmptyContinuation", EMPTY_CONTINUATION))
 
-    def _finish(self, text: str, first: int, starts: list[tuple[int, int, int]]) -> Line:
-        word = text.split(None, 1)[0]
-        keyword = word.upper()
-        rest = text[len(word) :]
-        skipped = len(word) + len(rest) - len(rest.lstrip())
-        body = text[skipped:].rstrip()
-        shifted = tuple(
-            (max(start - skipped, 0), line, column + max(skipped - start, 0)) for start, line, column in starts
-        )
-        kept = tuple(item for n, item in enumerate(shifted) if n + 1 == len(shifted) or shifted[n + 1][0] > item[0])
-        head = Line(keyword, body, (), self._file, first + 1, self._at, "\n".join(self._rows[first : self._at]), kept)
-        if keyword not in KEYWORDS:
-            near = get_close_matches(keyword, KEYWORDS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"instructions are {', '.join(KEYWORDS)}"
-            row = self._rows[first]
-            place = Place(self._file, first + 1, 1 + len(row) - len(row.lstrip()), first + 1, row)
-            raise FrontendError(f"unknown instruction: {word}", hint=hint, place=place)
-        heredocs = self._heredocs(keyword, body, head)
-        source = "\n".join(self._rows[first : self._at])
-        return Line(keyword, body, heredocs, self._file, first + 1, self._at, source, kept)
-
-    def _heredocs(self, keyword: str, body: str, head: Line) -> tuple[Heredoc, ...]:
-        """The bodies of the here-documents that the instruction's text begins."""
-        inner = body.split(None, 1)[0].upper() if keyword == "ONBUILD" and body else keyword
-        if inner not in ("RUN", "COPY", "ADD") or "<<" not in body or _is_json(body):
-            return ()
+    def _heredocs(self, keyword: str, body: str) -> tuple[tuple[Heredoc, ...], Opening | None]:
+        """The bodies of the here-documents that the instruction's text begins, and the one that does not end."""
+        if "<<" not in body:
+            return (), None
+        inner = body
+        if keyword == "ONBUILD":
+            keyword, inner = split_keyword(body)
+        if keyword not in INSTRUCTIONS or is_exec(inner[skip(inner) :]):
+            return (), None
         found: list[Heredoc] = []
-        for match in _HEREDOC.finditer(body):
-            name = match[4] or match[5]
-            text = self._heredoc(name, bool(match[2]), head.place(match.start()))
-            found.append(Heredoc(name, text, match[4] is None, bool(match[2]), int(match[1] or 0)))
-        return tuple(found)
+        for one in openings(body):
+            written = self._heredoc(one.name, one.chomp)
+            if written is None:
+                return tuple(found), one
+            text = _TABS.sub("", written) if one.chomp else written
+            found.append(Heredoc(one.name, text, one.expand, one.chomp, one.fd, written))
+        return tuple(found), None
 
-    def _heredoc(self, name: str, chomp: bool, place: Place) -> str:
-        body: list[str] = []
+    def _heredoc(self, name: str, chomp: bool) -> str | None:
+        """A body as it is written; None if it does not end."""
+        start = self._at
         while self._at < len(self._rows):
-            row = self._rows[self._at]
+            row = self._rows[self._at].rstrip("\r")
             self._at += 1
             if (row.lstrip("\t") if chomp else row) == name:
-                return "".join(f"{line}\n" for line in body)
-            body.append(row.lstrip("\t") if chomp else row)
-        raise FrontendError(
-            f"unterminated heredoc {name}", hint=f"end it with a line that holds only {name}", place=place
-        )
+                return "".join(f"{line}\n" for line in self._rows[start : self._at - 1])
+        return None
 
 
-def _is_json(text: str) -> bool:
-    return text.startswith("[") and text.endswith("]")
+def split_keyword(text: str) -> tuple[str, str]:
+    """The first word in upper case, and what follows it."""
+    match = _KEYWORD.match(text)
+    assert match is not None
+    return match[1].upper(), text[match.end() :]
+
+
+def continued(row: str, escape: str) -> str | None:
+    """The row without the escape character that continues it; None if it is not continued."""
+    cut = row.rstrip(" \t")
+    if not cut.endswith(escape):
+        return None
+    cut = cut[:-1]
+    return None if cut.endswith(escape) else cut
+
+
+def _shifted(starts: Sequence[tuple[int, int, int]], skipped: int, size: int) -> tuple[tuple[int, int, int], ...]:
+    """The starts of the text's pieces as starts in its body, without those of empty pieces."""
+    shifted = [(max(start - skipped, 0), line, column + max(skipped - start, 0)) for start, line, column in starts]
+    return tuple(
+        item
+        for n, item in enumerate(shifted)
+        if (n + 1 == len(shifted) or shifted[n + 1][0] > item[0]) and (item[0] < size or item[0] == 0)
+    ) or (shifted[0],)

@@ -9,11 +9,13 @@ from img_frontends.dockerfile.reader import Heredoc, Line
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """``--name=value``; `value` is None for a bare one. `offset` is where it stands in the line's text."""
+    """``--name=value`` without its quotes; `value` is None for a bare one. `offset` is where it stands in the line."""
 
     name: str
     value: str | None
     offset: int
+    written: str = ""
+    """The flag as it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Instruction:
     """One parsed instruction.
 
     `words` are its arguments: for instructions of free text a single one; for ENV, LABEL and ARG one for each pair,
-    with `pairs` telling name and value apart. `exec` says that it was written as a JSON array.
+    with `pairs` telling name and value apart. `exec` says that it was written as a JSON array, `legacy` that it is
+    an ENV or LABEL without ``=``.
     """
 
     line: Line
@@ -37,6 +40,7 @@ class Instruction:
     words: tuple[Word, ...]
     exec: bool = False
     pairs: tuple[tuple[str, str | None], ...] = ()
+    legacy: bool = False
 
     @property
     def keyword(self) -> str:
@@ -56,10 +60,10 @@ class Instruction:
         return tuple(word.text for word in self.words)
 
     def flag(self, name: str) -> str | None:
-        """The value of a flag; empty for a bare one, None if it is not there."""
+        """The value of a flag; empty for a bare one, None if it is not there, or is ``--name=``."""
         for flag in self.flags:
             if flag.name == name:
-                return flag.value or ""
+                return "" if flag.value is None else flag.value or None
         return None
 
     def all(self, name: str) -> tuple[Flag, ...]:

@@ -23,10 +23,11 @@ def names_of(attrs: Mapping[str, str]) -> list[Reference]:
     return [Reference.parse(name) for name in attrs.get("name", "").split(",") if name]
 
 
-def store_image(host: Host, export: Export, form: Form, annotations: Annotations) -> Image:
-    """Make every blob of one finished target and put its documents into the store."""
+def store_image(host: Host, export: Export, form: Form, annotations: Annotations, remote: bool = False) -> Image:
+    """Make every blob of one finished target and put its documents into the store. With `remote`, layers that are only
+    where they came from stay there."""
     target = export.target
-    blobs = _blobs(host, export, form)
+    blobs = _blobs(host, export, form, remote)
     epoch = form.epoch_for(target)
     image = assemble(
         target.config,
@@ -42,27 +43,27 @@ def store_image(host: Host, export: Export, form: Form, annotations: Annotations
     return image
 
 
-def _blobs(host: Host, export: Export, form: Form) -> list[LayerBlob]:
+def _blobs(host: Host, export: Export, form: Form, remote: bool) -> list[LayerBlob]:
     """The blob of each layer. Those that have to be made are made side by side."""
     layers = host.store.layers
     own = form.packing_for(export.target)
-    if (
-        own is None
-        and (known := list(filter(None, map(layers.known, export.groups))))
-        and len(known) == len(export.groups)
-    ):
-        return known
-    from concurrent.futures import ThreadPoolExecutor
+    there = [(remote and layers.promised(group)) or layers.known(group) for group in export.groups]
 
     def blob(number: int) -> LayerBlob:
         group = export.groups[number]
-        if number >= export.target.base_layers:
-            return layers.blob(group) if own is None else host.store.variants.blob(group, own)
-        found = layers.blob(group)
-        return _forced(host, group, found, form) if form.force else found
+        if number >= export.target.base_layers and own is not None:
+            return host.store.variants.blob(group, own)
+        found = there[number]
+        if number < export.target.base_layers and form.force:
+            return _forced(host, group, found or layers.blob(group), form)
+        return found or layers.blob(group)
+
+    if own is None and all(there):
+        return list(map(blob, range(len(there))))
+    from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(THREADS, "layer") as pool:
-        return list(pool.map(blob, range(len(export.groups))))
+        return list(pool.map(blob, range(len(there))))
 
 
 def _forced(host: Host, group: Sequence[str], found: LayerBlob, form: Form) -> LayerBlob:
@@ -76,13 +77,15 @@ def _forced(host: Host, group: Sequence[str], found: LayerBlob, form: Form) -> L
     return host.store.variants.blob(group, packing)
 
 
-def store_all(host: Host, exports: Sequence[Export], attrs: Mapping[str, str]) -> tuple[Descriptor, list[Image]]:
+def store_all(
+    host: Host, exports: Sequence[Export], attrs: Mapping[str, str], remote: bool = False
+) -> tuple[Descriptor, list[Image]]:
     """The images of all targets, and what stands for them: the one manifest, or an index of several. Annotations and the
-    form come from `attrs`."""
+    form come from `attrs`; `remote` as for `store_image`."""
     notes, form = Annotations.of(attrs), Form.of(attrs)
     for export in exports:
         form.packing_for(export.target)
-    images = [store_image(host, export, form, notes) for export in exports]
+    images = [store_image(host, export, form, notes, remote) for export in exports]
     described = [
         replace(image.descriptor, annotations=notes.at("manifest-descriptor", export.target.platform))
         for image, export in zip(images, exports, strict=True)

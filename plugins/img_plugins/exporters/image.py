@@ -42,7 +42,7 @@ class ImageExporter:
             raise UsageError("type=image,push=true needs a name", hint="add name=… or -t")
         if not keep and flag(attrs, "unpack"):
             raise UsageError("unpack=true needs the store", hint="leave out store=false")
-        descriptor, images = store_all(self._host, exports, attrs)
+        descriptor, images = store_all(self._host, exports, attrs, remote=not keep)
         if flag(attrs, "unpack"):
             for export in exports:
                 self._host.store.layers.trees(export.snapshot)

@@ -1,15 +1,14 @@
-"""Manifests and blobs of one registry (distribution-spec 1.1, "Endpoints")."""
+"""Manifests, blobs, tags and referrers of one repository at one endpoint (distribution-spec 1.1, "Endpoints")."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
-from typing import IO, Any, NamedTuple, cast
-from urllib.parse import quote, urljoin, urlsplit
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 
-from img.digest import sha256
-from img.errors import CorruptBlob, RegistryError
-from img.oci.reference import Reference
+from img.digest import is_digest, sha256
+from img.errors import CorruptBlob, NotFound, RegistryError
 from img.oci.spec import (
     DOCKER_INDEX,
     DOCKER_MANIFEST,
@@ -17,11 +16,17 @@ from img.oci.spec import (
     OCI_INDEX,
     OCI_MANIFEST,
     Descriptor,
+    Index,
     parse_object,
 )
-from img_plugins.registry.transport import Credentials, Transport, unreachable
+from img_plugins.registry.auth import Scope
+from img_plugins.registry.body import Blob, Broken, from_offset, whole
+from img_plugins.registry.hosts.model import Endpoint
+from img_plugins.registry.transport import Transport, drop
 
 ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))
+MAX_PAGES = 10_000
+T = TypeVar("T")
 
 
 class Document(NamedTuple):
@@ -33,121 +38,153 @@ class Document(NamedTuple):
 
 
 class Client:
-    """One registry host. Safe from several threads."""
+    """One repository. Safe from several threads."""
 
-    def __init__(self, host: str, credentials: Credentials) -> None:
-        self._transport = Transport(host, credentials)
-        self.host = host
+    def __init__(self, endpoint: Endpoint, transport: Transport) -> None:
+        self.endpoint = endpoint
+        self.transport = transport
+        self.host = transport.host
+        self.repository = endpoint.repository
+        self._pull = Scope(endpoint.repository)
 
-    def manifest(self, reference: Reference, target: str = "") -> Document:
-        """The manifest or index `reference` names, by digest if it has one. Raises `CorruptBlob` if the bytes do not
-        have the digest that was asked for, and `RegistryError`."""
-        wanted = target or reference.target
-        path = f"/v2/{reference.repository}/manifests/{quote(wanted, safe=':')}"
-        response = self._transport.request("GET", path, scope=_pull(reference), headers={"Accept": ACCEPT})
-        data = self._whole(response, f"the manifest of {reference}")
-        digest = sha256(data)
-        if wanted.startswith("sha256:") and digest != wanted:
-            raise CorruptBlob(f"{self.host} sent a manifest with digest {digest} for {wanted}")
+    # --- manifests -----------------------------------------------------------------------------------------
+
+    def manifest(self, target: str) -> Document:
+        """The manifest or index that a tag or digest names, verified against the digest, and against the one the
+        registry says it has. Raises `CorruptBlob`, `NotFound`, `RegistryError`, `LayerError` if it is no JSON object.
+        """
+        return self._persistent(lambda: self._manifest(target))
+
+    def _manifest(self, target: str) -> Document:
+        response = self.transport.request(
+            "GET", self._manifest_path(target), scope=self._pull, headers={"Accept": ACCEPT}
+        )
+        promised = response.headers.get("Docker-Content-Digest", "")
         media_type = (response.headers.get("Content-Type") or "").partition(";")[0].strip()
-        document = parse_object(data, f"manifest of {reference}")
-        return Document(document.get("mediaType") or media_type or OCI_MANIFEST, digest, data)
+        data = whole(response, MAX_DOCUMENT, self.host, f"the manifest of {self.repository}:{target}")
+        digest = sha256(data)
+        for wanted in (target, promised):
+            if is_digest(wanted) and digest != wanted:
+                raise CorruptBlob(f"{self.host} sent a manifest with digest {digest} for {wanted}")
+        document = parse_object(data, f"manifest of {self.host}/{self.repository}:{target}")
+        named = document.get("mediaType")
+        return Document(named if isinstance(named, str) and named else media_type or OCI_MANIFEST, digest, data)
 
-    def blob(self, reference: Reference, descriptor: Descriptor) -> IO[bytes]:
+    def digest(self, target: str) -> str:
+        """The digest of what `target` names, without fetching it; empty if the registry does not say. Raises
+        `NotFound`, `RegistryError`."""
+        path = self._manifest_path(target)
+        response = self.transport.request(
+            "HEAD", path, scope=self._pull, headers={"Accept": ACCEPT}, allowed=(400, 405, 501)
+        )
+        drop(response)
+        found = response.headers.get("Docker-Content-Digest", "") if response.status < 300 else ""
+        return found if is_digest(found) else ""
+
+    # --- blobs ---------------------------------------------------------------------------------------------
+
+    def open_at(self, digest: str, offset: int) -> Any:
+        """A urllib3 response whose body is the blob from `offset` on. Raises `NotFound`, `RegistryError`."""
+        path = f"/v2/{self.repository}/blobs/{digest}"
+
+        def ask(headers: dict[str, str], allowed: tuple[int, ...] = ()) -> Any:
+            return self.transport.request("GET", path, scope=self._pull, headers=headers, allowed=allowed)
+
+        if not offset:
+            return ask({})
+        response = ask({"Range": f"bytes={offset}-"}, allowed=(416,))
+        return from_offset(response, offset, self.host, lambda: ask({}))
+
+    def blob(self, descriptor: Descriptor, offset: int = 0) -> Blob:
         """A stream of a blob's bytes, not verified. Raises `RegistryError`, also while reading."""
-        path = f"/v2/{reference.repository}/blobs/{descriptor.digest}"
-        response = self._transport.request("GET", path, scope=_pull(reference))
-        return cast(IO[bytes], _Body(response, self.host))
+        ways = [(lambda at: self.open_at(descriptor.digest, at), self.host)]
+        return Blob(ways, descriptor.size, self.transport.network, offset)
 
-    def small_blob(self, reference: Reference, descriptor: Descriptor) -> bytes:
+    def small_blob(self, descriptor: Descriptor) -> bytes:
         """A blob as a whole, verified: a configuration. Raises `CorruptBlob`, `RegistryError`."""
         if descriptor.size > MAX_DOCUMENT:
-            raise RegistryError(f"the configuration of {reference} claims {descriptor.size} bytes")
-        with self.blob(reference, descriptor) as stream:
-            data = stream.read(descriptor.size + 1)
-        if sha256(data) != descriptor.digest:
-            raise CorruptBlob(f"{self.host} sent other bytes than {descriptor.digest} for the configuration")
-        return data
+            raise RegistryError(f"the configuration of {self.repository} claims {descriptor.size} bytes")
 
-    def has_blob(self, reference: Reference, digest: str) -> bool:
-        """Whether the repository has a blob."""
-        path = f"/v2/{reference.repository}/blobs/{digest}"
-        response = self._transport.request("HEAD", path, scope=_push(reference), allowed=(404,))
-        response.release_conn()
+        def read() -> bytes:
+            with self.blob(descriptor) as stream:
+                data = stream.read()
+            if sha256(data) != descriptor.digest:
+                raise CorruptBlob(f"{self.host} sent other bytes than {descriptor.digest} for the configuration")
+            return data
+
+        return self._persistent(read)
+
+    def has_blob(self, digest: str, scope: Scope | None = None) -> bool:
+        """Whether the repository has a blob. Raises `RegistryError`."""
+        path = f"/v2/{self.repository}/blobs/{digest}"
+        response = self.transport.request("HEAD", path, scope=scope or self._pull, allowed=(404,))
+        drop(response)
         return bool(response.status != 404)
 
-    def upload(self, reference: Reference, descriptor: Descriptor, body: Callable[[], Any], mount: str = "") -> bool:
-        """Upload a blob in one piece; `body` opens its bytes for each try. With `mount`, the repository of this
-        registry that is known to have it, ask for it to be taken from there. Returns whether bytes were sent."""
-        start = f"/v2/{reference.repository}/blobs/uploads/"
-        query = f"?mount={descriptor.digest}&from={quote(mount)}" if mount else ""
-        scope = _push(reference)
-        response = self._transport.request("POST", start + query, scope=scope, body=lambda: b"")
-        response.drain_conn()
-        response.release_conn()
-        if response.status == 201:
-            return False
-        location = response.headers.get("Location")
-        if not location:
-            raise RegistryError(f"{self.host} took an upload but did not say where to")
-        url = urljoin(urljoin(self._transport.base, start), location)
-        url += f"{'&' if urlsplit(url).query else '?'}digest={quote(descriptor.digest)}"
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(descriptor.size)}
-        done = self._transport.request("PUT", url, scope=scope, headers=headers, body=body)
-        done.drain_conn()
-        done.release_conn()
-        return True
+    # --- lists ---------------------------------------------------------------------------------------------
 
-    def put_manifest(self, reference: Reference, target: str, media_type: str, data: bytes) -> None:
-        """Store a manifest or index under a tag or digest."""
-        path = f"/v2/{reference.repository}/manifests/{quote(target, safe=':')}"
-        headers = {"Content-Type": media_type}
-        response = self._transport.request("PUT", path, scope=_push(reference), headers=headers, body=lambda: data)
-        response.drain_conn()
-        response.release_conn()
+    def tags(self) -> Iterator[str]:
+        """The repository's tags, page by page. Raises `NotFound`, `RegistryError`."""
+        for document in self._pages(f"/v2/{self.repository}/tags/list?n=1000"):
+            tags = document.get("tags") or []
+            if not isinstance(tags, list):
+                raise RegistryError(f"{self.host} sent a list of tags that is none")
+            yield from (tag for tag in tags if isinstance(tag, str))
 
-    def _whole(self, response: Any, what: str) -> bytes:
-        with _Body(response, self.host) as stream:
-            data = stream.read(MAX_DOCUMENT + 1)
-        if len(data) > MAX_DOCUMENT:
-            raise RegistryError(f"{what} is larger than the {MAX_DOCUMENT} bytes allowed")
-        return data
-
-
-def _pull(reference: Reference) -> str:
-    return f"repository:{reference.repository}:pull"
-
-
-def _push(reference: Reference) -> str:
-    return f"repository:{reference.repository}:pull,push"
-
-
-class _Body(io.BufferedIOBase):
-    """A response's bytes; transport failures come out as `RegistryError`."""
-
-    def __init__(self, response: Any, host: str) -> None:
-        self._response = response
-        self._host = host
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Up to `size` bytes: as many as there are, fewer only at the end."""
-        import urllib3
-
-        parts: list[bytes] = []
-        left = -1 if size is None else size
+    def referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
+        """What refers to the manifest `digest`: from the referrers API, or where that is missing from the index under
+        the tag that stands for it (distribution-spec 1.1, "Referrers Tag Schema"). Raises `RegistryError`."""
+        query = f"?{urlencode({'artifactType': artifact_type})}" if artifact_type else ""
+        found: list[Descriptor] = []
         try:
-            while left and (data := self._response.read(left)):
-                parts.append(data)
-                left -= len(data)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise unreachable(self._host, error) from error
-        return b"".join(parts)
+            for document in self._pages(f"/v2/{self.repository}/referrers/{digest}{query}"):
+                found += Index.parse(json.dumps(document).encode()).manifests
+        except NotFound:
+            found = self._tagged_referrers(digest)
+        if not artifact_type:
+            return found
+        return [item for item in found if item.artifact_type == artifact_type]
 
-    def close(self) -> None:
-        if not self.closed:
-            self._response.close()
-            self._response.release_conn()
-        super().close()
+    def _tagged_referrers(self, digest: str) -> list[Descriptor]:
+        try:
+            return list(Index.parse(self.manifest(digest.replace(":", "-")).data).manifests)
+        except NotFound:
+            return []
+
+    def _pages(self, path: str) -> Iterator[dict[str, Any]]:
+        """Each page of a list; ``Link: <…>; rel="next"`` leads on, but not to another host."""
+        seen: set[str] = set()
+        while path and path not in seen and len(seen) < MAX_PAGES:
+            seen.add(path)
+            headers, data = self._persistent(lambda path=path: self._page(path))  # type: ignore[misc]
+            yield parse_object(data, f"list of {self.host}/{self.repository}")
+            path = self._next(path, headers.get("Link", ""))
+
+    def _page(self, path: str) -> tuple[Any, bytes]:
+        response = self.transport.request(
+            "GET", path, scope=self._pull, headers={"Accept": f"{OCI_INDEX}, application/json"}
+        )
+        return response.headers, whole(response, MAX_DOCUMENT, self.host, f"a list of {self.repository}")
+
+    def _next(self, path: str, link: str) -> str:
+        target, found, rest = link.partition(">")
+        if not found or 'rel="next"' not in rest.replace("'", '"').replace("rel=next", 'rel="next"'):
+            return ""
+        parts = urlsplit(urljoin(urljoin(self.transport.base, path), target.strip().removeprefix("<")))
+        asked = urlsplit(path).path
+        return f"{asked}?{urlencode(parse_qs(parts.query), doseq=True)}" if parts.query else ""
+
+    # --- the rest ------------------------------------------------------------------------------------------
+
+    def _manifest_path(self, target: str) -> str:
+        return f"/v2/{self.repository}/manifests/{quote(target, safe=':')}"
+
+    def _persistent(self, act: Callable[[], T]) -> T:
+        """Do something again if its bytes broke off or were wrong: both may pass."""
+        network = self.transport.network
+        for attempt in range(network.patience.tries - 1):
+            try:
+                return act()
+            except (Broken, CorruptBlob):
+                network.wait(attempt)
+        return act()

@@ -1,40 +1,126 @@
-"""Credentials from the files that docker and podman write. They are looked up only when a registry asks.
+"""Credentials that docker and podman keep: where they are looked up, and only when a registry asks.
 
-Read: ``$REGISTRY_AUTH_FILE``, ``$XDG_RUNTIME_DIR/containers/auth.json``, ``$DOCKER_CONFIG/config.json`` and
-``~/.docker/config.json``, by way of the settings ``auth_file`` (a list separated by ":") that the command line fills in.
+Read in this order: the ``img_credentials`` hook; then each file (setting ``auth_file``, separated by ":"), of which for
+each one ``credHelpers``, ``credsStore`` and ``auths`` count, in this order as for docker. ``auths`` may be keyed by
+``HOST/PATH`` (containers-auth.json(5)): the longest that the repository lies under is taken. A helper is the program
+``docker-credential-NAME``. What is found goes to the host it was kept for, and is never shown.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-KEYS = ("{}", "https://{}", "http://{}", "https://{}/v1/", "https://{}/v2/")
-HUB = ("https://index.docker.io/v1/", "index.docker.io", "docker.io")
+from img.ports import Host
+from img_plugins.registry import helpers
+from img_plugins.registry.auth import IDENTITY, Secret
+
+HUB = "https://index.docker.io/v1/"
+"""What Docker Hub is called in docker's files and by its helpers."""
+_HUB_KEYS = (HUB, "https://index.docker.io/v2/", "index.docker.io", "registry-1.docker.io", "docker.io")
+_KEYS = ("{}", "https://{}", "http://{}", "https://{}/", "http://{}/", "https://{}/v1/", "https://{}/v2/")
 
 
-def from_files(files: str, host: str) -> tuple[str, str] | None:
-    """User name and password for `host`, from the first of the files that has them."""
-    for name in filter(None, files.split(":")):
-        try:
-            document: Any = json.loads(Path(name).read_bytes())
-            auths = document.get("auths") or {}
-            keys = [key.format(host) for key in KEYS] + (list(HUB) if host == "docker.io" else [])
-            found = next((auths[key] for key in keys if key in auths), None)
-        except (OSError, ValueError, AttributeError):
-            continue
-        if isinstance(found, dict) and (pair := _pair(found)):
-            return pair
-    return None
+def helper_key(host: str) -> str:
+    """What a helper calls `host`."""
+    return HUB if host == "docker.io" else host
 
 
-def _pair(entry: dict[str, Any]) -> tuple[str, str] | None:
+def host_keys(host: str) -> tuple[str, ...]:
+    """Every key under which files may have `host` as a whole."""
+    return (*(_HUB_KEYS if host == "docker.io" else ()), *(key.format(host) for key in _KEYS))
+
+
+def keys(host: str, repository: str) -> Iterator[str]:
+    """The keys of ``auths`` that serve a repository, the closest first."""
+    parts = repository.split("/") if repository else []
+    for length in range(len(parts), 0, -1):
+        yield f"{host}/{'/'.join(parts[:length])}"
+    yield from host_keys(host)
+
+
+class Credentials:
+    """Credentials by host and repository; each is looked up once. Safe from several threads."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._found: dict[tuple[str, str], tuple[Secret | None, str]] = {}
+        self._lock = threading.RLock()
+
+    def __call__(self, host: str, repository: str = "") -> Secret | None:
+        return self.find(host, repository)[0]
+
+    def find(self, host: str, repository: str = "") -> tuple[Secret | None, str]:
+        """The secret for a repository, and in words where it is kept or why there is none."""
+        with self._lock:
+            if (host, repository) not in self._found:
+                self._found[host, repository] = self._look(host, repository)
+            return self._found[host, repository]
+
+    def _look(self, host: str, repository: str) -> tuple[Secret | None, str]:
+        hook = self._host.credentials(host, repository)
+        if hook is not None:
+            return Secret(*hook), "a plugin (img_credentials)"
+        return from_files(self._host.settings.get("auth_file", "").split(":"), host, repository)
+
+
+def from_files(files: Sequence[str], host: str, repository: str = "") -> tuple[Secret | None, str]:
+    """The secret from the first file that has one, and words. A helper that does not work is passed over, and told."""
+    trouble: list[str] = []
+    for name in filter(None, files):
+        document = read(Path(name))
+        for helper in _helpers(document, host):
+            try:
+                found = helpers.get(helper, helper_key(host))
+            except helpers.HelperError as error:
+                trouble.append(f"{name}: {error}")
+                continue
+            if found is not None:
+                return found, f"docker-credential-{helper}, which {name} names"
+        auths = document.get("auths")
+        if isinstance(auths, dict):
+            for key in keys(host, repository):
+                if key in auths and (secret := pair(auths[key])) is not None:
+                    return secret, f"{name}, under {key}"
+    return None, "; ".join(trouble) or "no file and no helper has any"
+
+
+def _helpers(document: Mapping[str, Any], host: str) -> Iterator[str]:
+    """The helpers that a file names for a host: its own, and the one for all."""
+    own = document.get("credHelpers")
+    if isinstance(own, dict):
+        for key in host_keys(host):
+            if isinstance(own.get(key), str):
+                yield own[key]
+                return
+    if isinstance(document.get("credsStore"), str) and document["credsStore"]:
+        yield document["credsStore"]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A file's document; empty if it is not there, or not one that can be read."""
+    try:
+        document: Any = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def pair(entry: Any) -> Secret | None:
+    """The secret of one entry of ``auths``: an identity token, or user and password."""
+    if not isinstance(entry, dict):
+        return None
+    token = entry.get("identitytoken")
+    if isinstance(token, str) and token:
+        return Secret(IDENTITY, token)
     if isinstance(entry.get("username"), str) and isinstance(entry.get("password"), str):
-        return entry["username"], entry["password"]
+        return Secret(entry["username"], entry["password"])
     try:
         user, colon, password = base64.b64decode(str(entry.get("auth") or "")).decode().partition(":")
     except ValueError:
         return None
-    return (user, password.rstrip("\0")) if colon else None
+    return Secret(user, password.rstrip("\0")) if colon and user else None

@@ -36,6 +36,8 @@ class PlainReporter:
         if isinstance(event, StepStarted):
             self._started[event.step] = event.time
             self._line(event.step, event.title)
+            if event.why:
+                self._line(event.step, f"not cached: {event.why}")
         elif isinstance(event, StepCached):
             self._line(event.step, event.title)
             self._line(event.step, "CACHED")

@@ -42,6 +42,7 @@ class TtyReporter:
         self._live: Any = None
         self._running: dict[str, StepStarted] = {}
         self._lines: dict[str, deque[str]] = {}
+        self._why: dict[str, str] = {}
         self._partial: dict[str, str] = {}
         self._moving: dict[str, Progress] = {}
         self._cached = 0
@@ -57,13 +58,17 @@ class TtyReporter:
         elif isinstance(event, StepStarted):
             self._start()
             self._running[event.step] = event
+            if event.why:
+                self._why[event.step] = event.why
             self._lines[event.step] = deque(maxlen=TAIL)
         elif isinstance(event, StepCached):
             self._cached += 1
         elif isinstance(event, StepLog):
             self._log(event)
         elif isinstance(event, StepDone):
-            self._over(event.step, f"[green]✔[/] {_safe(event.title)} [dim]{event.seconds:.1f}s[/]")
+            why = self._why.get(event.step, "")
+            shown = f" [dim]({_safe(why)})[/]" if why else ""
+            self._over(event.step, f"[green]✔[/] {_safe(event.title)} [dim]{event.seconds:.1f}s[/]{shown}")
             self._done += 1
         elif isinstance(event, StepFailed):
             self._over(event.step, f"[red]✘[/] {_safe(event.title)} [red]{_safe(event.message)}[/]")

@@ -23,7 +23,6 @@ class DockerImageSource:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._clients: dict[str, Any] = {}
         self._resolved: dict[tuple[str, str], BaseImage] = {}
 
     def resolve(self, ref: str, platform: str) -> BaseImage:
@@ -56,13 +55,13 @@ class DockerImageSource:
     def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
         """A layer's bytes from the registry it came from."""
         reference = Reference.parse(origin["ref"])
-        return self._client(reference).blob(reference, descriptor)  # type: ignore[no-any-return]
+        return self._reader(reference).blob(descriptor)  # type: ignore[no-any-return]
 
     def document(self, ref: str, digest: str = "") -> tuple[str, bytes]:
         """Media type and bytes of the manifest or index that a registry has under `ref`, or in its repository under
         `digest`. Raises `RegistryError`, `CorruptBlob`."""
         reference = Reference.parse(ref)
-        found = self._client(reference).manifest(reference, digest)
+        found = self._reader(reference).manifest(digest or reference.target)
         return found.media_type, found.data
 
     # --- what the store knows -------------------------------------------------------------------------------
@@ -91,31 +90,38 @@ class DockerImageSource:
     def _remote(self, reference: Reference, platform: str) -> BaseImage:
         if self._host.settings.get("pull") == "never":
             raise RegistryError(f"the store has no {reference.familiar}", hint="pull it, or leave out --pull=never")
-        client = self._client(reference)
+        reader = self._reader(reference)
         store = self._host.store
-        document = client.manifest(reference)
+        document = self._document(reader, reference, platform)
         if document.media_type in INDEXES or b'"manifests"' in document.data[:4096]:
             chosen = select(Index.parse(document.data).manifests, Platform.parse(platform), reference.familiar)
-            document = client.manifest(reference, chosen.digest)
+            store.blobs.put(document.data)
+            document = reader.manifest(chosen.digest)
         manifest = Manifest.parse(document.data, document.media_type)
         if not store.blobs.has(manifest.config.digest):
-            store.blobs.put(client.small_blob(reference, manifest.config))
+            store.blobs.put(reader.small_blob(manifest.config))
         store.blobs.put(document.data)
         found = self._image(reference.at(document.digest), platform)
         store.pins.set(_pin_key(reference, platform), document.digest)
         return found
 
-    def _client(self, reference: Reference) -> Any:
-        if reference.registry not in self._clients:
-            from img_plugins.registry.client import Client
+    def _document(self, reader: Any, reference: Reference, platform: str) -> Any:
+        """What the registry has under the name. If the store has seen the name before, the registry is first asked for
+        the digest only: most often it is still the same, and such questions are not counted against anybody's limit."""
+        from img_plugins.registry.client import Document
 
-            self._clients[reference.registry] = Client(reference.registry, self._credentials)
-        return self._clients[reference.registry]
+        blobs = self._host.store.blobs
+        digest = reference.digest
+        if not digest and self._host.store.pins.get(_pin_key(reference, platform)):
+            digest = reader.digest(reference.target)
+        if digest and blobs.has(digest):
+            data = blobs.read(digest)
+            media_type = parse_object(data, f"manifest of {reference}").get("mediaType") or ""
+            return Document(media_type, digest, data)
+        return reader.manifest(digest or reference.target)
 
-    def _credentials(self, host: str) -> tuple[str, str] | None:
-        from img_plugins.registry.credentials import from_files
-
-        return self._host.credentials(host) or from_files(self._host.settings.get("auth_file", ""), host)
+    def _reader(self, reference: Reference) -> Any:
+        return self._host.load("registry", "distribution").reader(reference)
 
     # --- documents ------------------------------------------------------------------------------------------
 

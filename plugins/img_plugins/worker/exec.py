@@ -15,9 +15,10 @@ from typing import Any, Protocol
 from img.errors import BackendError, Cancelled, StepFailed
 from img.events import StepLog
 from img.ir.nodes import Exec
-from img.ir.values import Network, Security
+from img.ir.values import Network, Security, Ssh
 from img.ports import Host, Result, Snapshot
-from img_plugins.worker.mounts import resolve_mounts, system_files
+from img_plugins.worker.devices import resolve_devices
+from img_plugins.worker.mounts import Given, resolve_mounts, system_files
 
 TAIL = 30
 """Lines of output that a failed step shows again."""
@@ -31,8 +32,9 @@ class Process(Protocol):
     def kill(self) -> None: ...
 
 
-Start = Callable[[dict[str, Any], int, int], Process]
-"""What a backend adds: start the step (see `img.sandbox.client.Sandbox.run`) with these as stdout and stderr."""
+Start = Callable[[dict[str, Any], int, int, "int | None"], Process]
+"""What a backend adds: start the step (see `img.sandbox.client.Sandbox.run`) with these as stdout, stderr and the memory
+file of its secrets."""
 
 
 def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start) -> Snapshot:
@@ -42,41 +44,42 @@ def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start) ->
         raise BackendError("a step can only run over a snapshot")
     trees = host.store.layers.trees(base)
     work = host.store.scratch()
-    call = host.sandbox.call
     try:
         with ExitStack() as held:
-            step = _step(host, node, inputs, trees, work, held)
-            _run(host, node, step, start)
-        made = call("img.oci.diff:digest_tree", step["upper"])
+            given = Given(host, node, work, held)
+            step = _step(given, inputs, trees)
+            made = _run(host, node, step, given.memory.descriptor, start)
         id = host.store.layers.add_tree(Path(step["upper"]), made["id"])
     finally:
-        call("img.oci.diff:remove_tree", os.fspath(work))
+        host.store.discard(work)
     return Snapshot((*base.layers, id))
 
 
-def _step(
-    host: Host, node: Exec, inputs: Sequence[Result], trees: list[str], work: Path, held: ExitStack
-) -> dict[str, Any]:
-    uid, gid, groups, home, root = host.sandbox.call("img.files.jobs:user_of", trees, node.user)
-    upper, inner = os.fspath(work / "upper"), os.fspath(work / "work")
-    host.sandbox.call("img_plugins.worker.exec:make_upper", upper, inner, *root)
-    environment = dict(node.proxies) | dict(node.env)
-    environment.setdefault("HOME", home)
+def _step(given: Given, inputs: Sequence[Result], trees: list[str]) -> dict[str, Any]:
+    host, node, work = given.host, given.node, given.work
+    devices = resolve_devices(host, node)
+    mounts = [*system_files(node, work), *resolve_mounts(given, inputs), *devices.mounts]
+    environment = dict(node.proxies) | dict(node.env) | dict(devices.environment)
+    for agent in [mount.target for mount in node.mounts if isinstance(mount, Ssh)][:1]:
+        environment.setdefault("SSH_AUTH_SOCK", agent)
     confinement = node.confinement
     network = confinement.network
     wanted = host.settings.get("network") or "host" if network is Network.DEFAULT else network.value
     return {
         "lower": trees,
-        "upper": upper,
-        "work": inner,
+        "upper": os.fspath(work / "upper"),
+        "work": os.fspath(work / "work"),
+        "before": "img_plugins.worker.ground:prepare",
+        "after": "img_plugins.worker.ground:finish",
         "argv": list(node.argv),
         "env": [[name, value] for name, value in environment.items()],
         "cwd": node.cwd,
-        "uid": uid,
-        "gid": gid,
-        "groups": groups,
-        "mounts": [*system_files(node, work), *resolve_mounts(host, node, inputs, work, held)],
+        "env_secrets": given.environment,
+        "user": node.user,
+        "groups": list(devices.groups),
+        "mounts": mounts,
         "network": wanted,
+        "cgroup": host.settings.get("cgroup_parent", ""),
         "hostname": confinement.hostname,
         "shm_size": confinement.shm_size,
         "limits": [[limit.name, limit.soft, limit.hard] for limit in confinement.limits],
@@ -84,19 +87,12 @@ def _step(
     }
 
 
-def make_upper(upper: str, work: str, mode: int, uid: int, gid: int) -> None:
-    """The job: the empty folder for a step's changes, with the attributes of the root below it."""
-    os.mkdir(work, 0o755)
-    os.mkdir(upper, 0o755)
-    os.chown(upper, uid, gid)
-    os.chmod(upper, mode)
-
-
-def _run(host: Host, node: Exec, step: dict[str, Any], start: Start) -> None:
+def _run(host: Host, node: Exec, step: dict[str, Any], memory: int | None, start: Start) -> dict[str, Any]:
+    """Run the step's process; returns what `ground.finish` said."""
     if host.cancelled:
         raise Cancelled
     output = _Output(host, node.digest)
-    process = start(step, *output.ends)
+    process = start(step, *output.ends, memory)
     output.started()
     forget = host.on_cancel(process.kill)
     try:
@@ -110,6 +106,8 @@ def _run(host: Host, node: Exec, step: dict[str, Any], start: Start) -> None:
         raise _not_started(node, *reply["failed"])
     if reply["status"]:
         raise _failed(node, reply["status"], output.tail())
+    made: dict[str, Any] = reply["made"]
+    return made
 
 
 class _Output:

@@ -5,27 +5,44 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from img.digest import sha256
-from img.errors import BackendError
+from img.errors import BackendError, UsageError
 from img.files.view import View
 from img.ir.nodes import Exec
-from img.ir.values import Bind, CacheDir, Sharing, Tmpfs
+from img.ir.values import Bind, CacheDir, Secret, Ssh, Tmpfs
 from img.ports import Host, Result, Snapshot
-from img.store.locks import locked, try_lock
+from img_plugins.worker.caches import cache_mount
+from img_plugins.worker.memory import Memory
+from img_plugins.worker.relay import Relay
 
 Mount = dict[str, Any]
 
 
-def resolve_mounts(host: Host, node: Exec, inputs: Sequence[Result], work: Path, held: ExitStack) -> list[Mount]:
-    """Every mount of `node` with its source on disk. What has to be given back after the step is put on `held`.
+@dataclass(slots=True)
+class Given:
+    """What one step is given beside its root. `held` takes what must be given back after it."""
 
-    Raises `BackendError` for a mount that this backend does not know.
+    host: Host
+    node: Exec
+    work: Path
+    held: ExitStack
+    memory: Memory = field(default_factory=Memory)
+    environment: list[tuple[str, int, int]] = field(default_factory=list)
+    """Variables that are secrets: name, and where their bytes are in `memory`."""
+
+
+def resolve_mounts(given: Given, inputs: Sequence[Result]) -> list[Mount]:
+    """Every mount of the step with its source on disk or in memory.
+
+    Raises `UsageError` for a required secret or agent that the build was not given, `BackendError` for a mount that
+    this backend does not know.
     """
+    given.held.callback(given.memory.close)
     results = iter(inputs[1:])
-    return [mount for item in node.mounts for mount in _resolve(host, item, results, work, held)]
+    return [mount for item in given.node.mounts for mount in _resolve(given, item, results)]
 
 
 def system_files(node: Exec, work: Path) -> list[Mount]:
@@ -46,25 +63,34 @@ def system_files(node: Exec, work: Path) -> list[Mount]:
     ]
 
 
-def _resolve(host: Host, mount: Any, results: Iterator[Result], work: Path, held: ExitStack) -> Iterator[Mount]:
+def _resolve(given: Given, mount: Any, results: Iterator[Result]) -> Iterator[Mount]:
     if isinstance(mount, Tmpfs):
         yield {"kind": "tmpfs", "target": mount.target, "size": mount.size}
     elif isinstance(mount, CacheDir):
-        if mount.node is not None:
-            raise BackendError("a cache mount that starts from another stage is not supported yet")
-        yield _cache(host, mount, held)
+        start = None if mount.node is None else _snapshot(next(results))
+        yield cache_mount(given.host, mount, start, given.held)
     elif isinstance(mount, Bind):
-        yield _bind(host, mount, next(results), work)
+        yield _bind(given.host, mount, _snapshot(next(results)), given.work)
+    elif isinstance(mount, Secret):
+        yield from _secret(given, mount)
+    elif isinstance(mount, Ssh):
+        yield from _ssh(given, mount)
     else:
-        kind = type(mount).__name__.lower()
-        raise BackendError(f"mounts of type {kind} are not supported yet", hint="see the CHANGELOG for what is")
+        raise BackendError(f"this backend does not know mounts of type {type(mount).__name__.lower()}")
 
 
-def _bind(host: Host, mount: Bind, result: Result, work: Path) -> Mount:
-    """Another snapshot's path. One layer's tree is mounted as it is; several need to be laid over each other first,
-    which the sandbox does in the step's own namespace."""
+# --- files of other steps ------------------------------------------------------------------------------------------
+
+
+def _snapshot(result: Result) -> Snapshot:
     if not isinstance(result, Snapshot):
         raise BackendError("only a snapshot can be mounted")
+    return result
+
+
+def _bind(host: Host, mount: Bind, result: Snapshot, work: Path) -> Mount:
+    """Another snapshot's path. One layer's tree is mounted as it is; several need to be laid over each other first,
+    which the sandbox does in the step's own namespace."""
     trees = host.store.layers.trees(result)
     found = host.sandbox.call("img_plugins.worker.mounts:locate", trees, mount.path)
     if found is None:
@@ -92,28 +118,50 @@ def locate(trees: Sequence[str], path: str) -> dict[str, Any] | None:
     return {"path": resolved, "file": entry is not None and entry.kind != "dir"}
 
 
-def _cache(host: Host, mount: CacheDir, held: ExitStack) -> Mount:
-    """A cache mount's folder in the store. A locked one is waited for; a private one that is taken gets a twin."""
-    name = sha256(f"{mount.id}".encode())[7:39]
-    locks = host.store.root / "locks"
-    if mount.sharing is Sharing.LOCKED:
-        held.enter_context(locked(locks / f"cache-{name}", lambda: host.cancelled))
-    elif mount.sharing is Sharing.PRIVATE:
-        number = 0
-        while (lock := try_lock(locks / f"cache-{name}-{number}")) is None:
-            number += 1
-        held.callback(lock.release)
-        name = f"{name}-{number}"
-    place = os.fspath(host.store.root / "cache-mounts" / name)
-    host.sandbox.call("img_plugins.worker.mounts:make_cache", place, mount.mode, mount.uid, mount.gid)
-    return {"kind": "bind", "source": place, "target": mount.target, "readonly": mount.readonly}
+# --- what the user gave --------------------------------------------------------------------------------------------
 
 
-def make_cache(path: str, mode: int, uid: int, gid: int) -> None:
-    """The job: make a cache mount's folder if it is not there."""
-    try:
-        os.mkdir(path, mode)
-    except FileExistsError:
+def _secret(given: Given, mount: Secret) -> Iterator[Mount]:
+    data = given.host.secret(mount.id)
+    if data is None:
+        if mount.required:
+            hint = f"give it with --secret id={mount.id},src=FILE or --secret id={mount.id},env=NAME"
+            raise UsageError(f"the step needs the secret {mount.id!r}, which the build was not given", hint=hint)
         return
+    at = given.memory.add(data)
+    if mount.env:
+        if b"\0" in data:
+            hint = "mount it as a file instead"
+            raise UsageError(f"the secret {mount.id!r} has a zero byte, so it can't be a variable", hint=hint)
+        given.environment.append((mount.env, at, len(data)))
+    if mount.target:
+        yield {
+            "kind": "secret",
+            "target": mount.target,
+            "file": True,
+            "at": at,
+            "size": len(data),
+            "mode": mount.mode,
+            "uid": mount.uid,
+            "gid": mount.gid,
+        }
+
+
+def _ssh(given: Given, mount: Ssh) -> Iterator[Mount]:
+    agent = given.host.ssh(mount.id)
+    if agent is None:
+        if mount.required:
+            hint = f"give it with --ssh {mount.id}, or --ssh {mount.id}=SOCKET-OR-KEY"
+            raise UsageError(f"the step needs the ssh agent {mount.id!r}, which the build was not given", hint=hint)
+        return
+    path = os.fspath(given.work / f"ssh-{os.urandom(4).hex()}")
+    relay = Relay(path, agent)
+    given.held.callback(relay.close)
+    given.host.sandbox.call("img_plugins.worker.mounts:own", path, mount.mode, mount.uid, mount.gid)
+    yield {"kind": "bind", "source": path, "target": mount.target, "file": True}
+
+
+def own(path: str, mode: int, uid: int, gid: int) -> None:
+    """The job: give a socket its owner and mode."""
     os.chown(path, uid, gid)
     os.chmod(path, mode)

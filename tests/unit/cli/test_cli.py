@@ -118,7 +118,7 @@ def test_version_imports_nothing(tmp_path: Path) -> None:
 
 def test_a_cached_build_imports_next_to_nothing(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
-    (tmp_path / "c" / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n" + "ENV A=b\n" * 40)
+    (tmp_path / "c" / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n" + "ENV A='b'\n" * 40)
     arguments = ("build", "-t", "x", "--progress", "plain", str(tmp_path / "c"))
     assert "lark" in imported(*arguments, root=tmp_path / "s")
     assert not imported(*arguments, root=tmp_path / "s") & HEAVY

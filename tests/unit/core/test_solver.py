@@ -19,6 +19,7 @@ from img.ir.nodes import Copy, Exec, Merge, Node, Scratch, Source
 from img.ir.values import Bind, Notes
 from img.ir.walk import topological
 from img.ports import Result, Snapshot
+from img.solver.explain import Journal
 from img.solver.lookup import Cache
 from img.solver.run import Solver
 from img.testing.fakes import FakeEngine, FakeSources, FakeWorker, MemoryStore, select_by_text
@@ -51,7 +52,11 @@ class World:
         worker = FakeWorker(act)
         cache = Cache(self.store, self.sources, select_by_text(self.sources.things), fresh)  # type: ignore[arg-type]
         cache.pin_all(goals)
-        return Solver(cache, lambda: worker, self.engine, steps).solve(goals), worker
+        journal = Journal(self.store, "test", topological(goals), cache.pinned)
+        try:
+            return Solver(cache, lambda: worker, self.engine, steps, journal=journal).solve(goals), worker
+        finally:
+            journal.close()
 
 
 @pytest.fixture
@@ -132,12 +137,11 @@ def test_no_cache_is_a_wish_of_the_run(world: World) -> None:
     assert worker.ran == []
 
 
-def test_every_question_says_what_its_key_is_made_of(world: World) -> None:
+def test_every_key_says_what_its_key_is_made_of(world: World) -> None:
     goal = Exec(BASE, ("make", "all"), (("MODE", "release"),), notes=Notes("RUN make all"))
     cache = Cache(world.store, world.sources, select_by_text(world.sources.things))  # type: ignore[arg-type]
     cache.pin_all([goal])
-    assert cache.goal(goal) is None
-    parts = dict(cache.lookups[0].parts)
+    parts = dict(cache.pinned(goal).parts)
     assert parts["command"] == "make all"
     assert parts["env MODE"] == "release"
     assert parts["input 0"] == cache.pinned(BASE).digest
@@ -214,7 +218,8 @@ def test_two_runs_on_one_store_make_a_step_once(world: World) -> None:
         try:
             cache = Cache(world.store, world.sources, select_by_text(world.sources.things))  # type: ignore[arg-type]
             cache.pin_all([goal])
-            Solver(cache, lambda: FakeWorker(act), FakeEngine()).solve([goal])
+            journal = Journal(world.store, "test", [BASE, goal], cache.pinned)
+            Solver(cache, lambda: FakeWorker(act), FakeEngine(), journal=journal).solve([goal])
         except BaseException as error:
             errors.append(error)
 

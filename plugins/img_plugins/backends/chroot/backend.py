@@ -34,7 +34,7 @@ class ChrootBackend(StepWorker):
         if sandbox.rung == "none":
             return Availability(True, f"assembles only, RUN does not work: {sandbox.reason}", sandbox.remedy)
         work = self.host.store.scratch()
-        trouble = sandbox.call("img_plugins.backends.chroot.backend:try_overlay", os.fspath(work))
+        trouble = sandbox.call("img.sandbox.probe:try_overlay", os.fspath(work))
         if trouble:
             remedy = "put the store (IMG_ROOT) on a disk that overlayfs can write to: ext4, xfs, btrfs or tmpfs"
             return Availability(True, f"assembles only, RUN does not work: no overlay here ({trouble})", remedy)
@@ -45,23 +45,8 @@ class ChrootBackend(StepWorker):
         if sandbox.rung == "none":
             raise BackendError(f"RUN does not work here: {sandbox.reason}", hint=sandbox.remedy)
 
-        def run(step: dict[str, Any], stdout: int, stderr: int) -> Process:
-            process: Process = sandbox.run(step, stdout, stderr)
+        def run(step: dict[str, Any], stdout: int, stderr: int, memory: int | None) -> Process:
+            process: Process = sandbox.run(step, stdout, stderr, memory)
             return process
 
         return run
-
-
-def try_overlay(work: str) -> str:
-    """The job: mount an overlay in a mount namespace of its own; returns what went wrong, or nothing."""
-    from img.sandbox import libc, root
-
-    upper = f"{work}/upper"
-    try:
-        libc.unshare(libc.CLONE_NEWNS)
-        os.mkdir(upper)
-        os.mkdir(f"{work}/stubs")
-        root.overlay(work, [], upper)
-    except OSError as error:
-        return error.strerror or str(error)
-    return ""

@@ -1,0 +1,151 @@
+"""Makes the seccomp filters that steps run under: one BPF program for each architecture, by libseccomp.
+
+    python3 contrib/seccomp/generate.py            write core/img/sandbox/filters/*.bpf
+    python3 contrib/seccomp/generate.py --check    say whether they are what this libseccomp makes
+
+Needs libseccomp2 2.5.4 (the version decides which system calls there are, and how the program is laid out); no
+development files. The policy is in `policy.py` beside this file, in the words of seccomp(2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import policy
+
+OUT = Path(__file__).resolve().parents[2] / "core" / "img" / "sandbox" / "filters"
+VERSION = (2, 5, 4)
+
+ARCHITECTURES = {
+    # machine (uname -m): libseccomp's names of the architectures whose programs it runs; the kernel's own first
+    "x86_64": ("x86_64", "x86"),
+    "aarch64": ("aarch64", "arm"),
+    "armv7l": ("arm",),
+    "i686": ("x86",),
+    "riscv64": ("riscv64",),
+    "ppc64le": ("ppc64le",),
+    "s390x": ("s390x", "s390"),
+}
+
+ALLOW = 0x7FFF0000
+ERRNO = 0x00050000
+EPERM, ENOSYS = 1, 38
+BAD_ARCHITECTURE, OPTIMIZE = 2, 8  # enum scmp_filter_attr
+COMPARE = {"!=": 1, "<": 2, "<=": 3, "==": 4, ">=": 5, ">": 6, "masked": 7}
+HIGHEST = 600
+"""System calls are looked for below this number, and from ARM's private ones."""
+ARM_PRIVATE = 0xF0000
+
+_lib = ctypes.CDLL("libseccomp.so.2", use_errno=True)
+_lib.seccomp_init.restype = ctypes.c_void_p
+_lib.seccomp_syscall_resolve_num_arch.restype = ctypes.c_void_p
+
+
+class Compare(ctypes.Structure):
+    _fields_ = (("arg", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64))
+
+
+class Version(ctypes.Structure):
+    _fields_ = (("major", ctypes.c_uint), ("minor", ctypes.c_uint), ("micro", ctypes.c_uint))
+
+
+def version() -> tuple[int, int, int]:
+    _lib.seccomp_version.restype = ctypes.POINTER(Version)
+    found = _lib.seccomp_version().contents
+    return found.major, found.minor, found.micro
+
+
+def known(token: int) -> list[str]:
+    """Every system call that libseccomp has a name for on an architecture."""
+    libc = ctypes.CDLL(None)
+    names = []
+    for number in (*range(HIGHEST), *range(ARM_PRIVATE, ARM_PRIVATE + 16)):
+        text = _lib.seccomp_syscall_resolve_num_arch(ctypes.c_uint32(token), ctypes.c_int(number))
+        if text:
+            names.append(ctypes.cast(text, ctypes.c_char_p).value.decode())
+            libc.free(ctypes.c_void_p(text))
+    return names
+
+
+def resolve(name: str) -> int:
+    token: int = _lib.seccomp_arch_resolve_name(name.encode())
+    return token
+
+
+def check(result: int, about: str) -> None:
+    if result < 0:
+        raise SystemExit(f"libseccomp: {about}: error {-result}")
+
+
+class Filter:
+    """A filter for one machine, as libseccomp builds it up: what no rule names answers ENOSYS."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.tokens = [resolve(name) for name in names]
+        self.context = ctypes.c_void_p(_lib.seccomp_init(ctypes.c_uint32(ERRNO | ENOSYS)))
+        native = _lib.seccomp_arch_native()
+        check(_lib.seccomp_arch_remove(self.context, ctypes.c_uint32(native)), "arch_remove")
+        for token in self.tokens:
+            check(_lib.seccomp_arch_add(self.context, ctypes.c_uint32(token)), "arch_add")
+        check(_lib.seccomp_attr_set(self.context, BAD_ARCHITECTURE, ctypes.c_uint32(ERRNO | EPERM)), "attr_set")
+        check(_lib.seccomp_attr_set(self.context, OPTIMIZE, ctypes.c_uint32(2)), "attr_set")
+
+    def rule(self, action: int, name: str, *comparisons: Compare) -> None:
+        number = _lib.seccomp_syscall_resolve_name(name.encode())
+        array = (Compare * len(comparisons))(*comparisons)
+        result = _lib.seccomp_rule_add_array(
+            self.context, ctypes.c_uint32(action), ctypes.c_int(number), ctypes.c_uint(len(comparisons)), array
+        )
+        check(result, name)
+
+    def export(self) -> bytes:
+        with tempfile.TemporaryFile() as out:
+            check(_lib.seccomp_export_bpf(self.context, ctypes.c_int(out.fileno())), "export_bpf")
+            out.seek(0)
+            return out.read()
+
+
+def program(machine: str) -> bytes:
+    """The BPF program for `machine`."""
+    made = Filter(ARCHITECTURES[machine])
+    names = sorted({name for token in made.tokens for name in known(token)})
+    conditional = policy.conditions(machine)
+    for name in names:
+        if name in policy.MISSING:
+            continue
+        if name in conditional:
+            for alternative in conditional[name]:
+                made.rule(ALLOW, name, *[Compare(arg, COMPARE[op], a, b) for arg, op, a, b in alternative])
+            continue
+        made.rule(ALLOW if name in policy.ALLOWED else ERRNO | EPERM, name)
+    return made.export()
+
+
+def main() -> int:
+    if version() != VERSION:
+        print(f"needs libseccomp {VERSION}, this is {version()}", file=sys.stderr)
+        return 2
+    everything = {name for names in ARCHITECTURES.values() for arch in names for name in known(resolve(arch))}
+    if unknown := policy.ALLOWED - everything:
+        raise SystemExit(f"policy.py names calls that there are not: {', '.join(sorted(unknown))}")
+    stale = []
+    for machine in ARCHITECTURES:
+        data, path = program(machine), OUT / f"{machine}.bpf"
+        if sys.argv[1:] == ["--check"]:
+            if not path.exists() or path.read_bytes() != data:
+                stale.append(path.name)
+        else:
+            path.write_bytes(data)
+            print(f"{path.name}: {len(data) // 8} instructions")
+    if stale:
+        print(f"out of date: {', '.join(stale)}", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

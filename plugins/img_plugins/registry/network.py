@@ -1,0 +1,186 @@
+"""Connections: pools of them by what they trust and which proxy they use, waiting between tries, and one clear error for
+every way in which a server can't be reached. urllib3 is imported when the first connection is made."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from img._version import VERSION
+from img.errors import Cancelled, RegistryError
+from img_plugins.registry.hosts.choose import is_loopback
+from img_plugins.registry.hosts.model import Trust
+from img_plugins.registry.proxies import proxy_for, shown
+
+CONNECT, READ = 10.0, 60.0
+"""Seconds until a connection, and until the next bytes."""
+SLOW_READ = 300.0
+"""Seconds until a registry has to answer that puts an upload where it belongs."""
+LONGEST_WAIT = 60.0
+"""Seconds: the longest that a ``Retry-After`` is obeyed."""
+
+
+class Failure(Exception):
+    """A request that got no answer, or not all of it. `refused`: there was not even a connection."""
+
+    def __init__(self, host: str, cause: Exception, refused: bool) -> None:
+        super().__init__(host)
+        self.host = host
+        self.cause = cause
+        self.refused = refused
+
+
+class Patience(NamedTuple):
+    """How often something is tried, and the first pause between two tries, in seconds; each next one is twice as long."""
+
+    tries: int = 6
+    pause: float = 0.25
+
+
+PATIENCE = Patience()
+SYSTEM = Trust()
+
+
+class Network:
+    """What all transports of a session share. Safe from several threads."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, str] | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+        patience: Patience = PATIENCE,
+    ) -> None:
+        self._settings = settings or {}
+        self._cancelled = cancelled
+        self._pools: dict[tuple[Trust, str], Any] = {}
+        self._lock = threading.Lock()
+        self.patience = patience
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Any = None,
+        *,
+        trust: Trust = SYSTEM,
+        proxy: str | None = None,
+        read_timeout: float = READ,
+    ) -> Any:
+        """One request, once; returns urllib3's streaming response. Raises `Failure`, `Cancelled`."""
+        import urllib3
+
+        if self._cancelled():
+            raise Cancelled
+        via = proxy_for(url, self._settings, proxy)
+        try:
+            return self._pool(trust, via).request(
+                method,
+                url,
+                headers={"User-Agent": f"img/{VERSION}", **headers},
+                body=body,
+                preload_content=False,
+                redirect=False,
+                decode_content=False,
+                timeout=urllib3.Timeout(connect=CONNECT, read=read_timeout),
+            )
+        except urllib3.exceptions.HTTPError as error:
+            host = urlsplit(url).netloc if not isinstance(error, urllib3.exceptions.ProxyError) else shown(via)
+            refused = isinstance(
+                error,
+                urllib3.exceptions.NewConnectionError | urllib3.exceptions.SSLError | urllib3.exceptions.ProxyError,
+            )
+            raise Failure(host, error, refused) from error
+
+    def wait(self, attempt: int, after: str | None = None) -> None:
+        """Pause after try number `attempt` (from 0), as long as a ``Retry-After`` says if there is one. Raises
+        `Cancelled`."""
+        seconds = self.patience.pause * 2**attempt * random.uniform(0.75, 1.25)
+        if (asked := retry_after(after)) is not None:
+            seconds = min(asked, LONGEST_WAIT)
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self._cancelled():
+                raise Cancelled
+            time.sleep(min(left, 0.2))
+
+    def close(self) -> None:
+        """Close all connections; the next request opens new ones."""
+        with self._lock:
+            for pool in self._pools.values():
+                pool.clear()
+            self._pools.clear()
+
+    def _pool(self, trust: Trust, proxy: str) -> Any:
+        with self._lock:
+            if (trust, proxy) not in self._pools:
+                self._pools[trust, proxy] = _make_pool(trust, proxy)
+            return self._pools[trust, proxy]
+
+
+def _make_pool(trust: Trust, proxy: str) -> Any:
+    import urllib3
+
+    from img_plugins.registry.tls import context
+
+    if not trust.verify:
+        import warnings
+
+        warnings.filterwarnings("ignore", category=urllib3.exceptions.InsecureRequestWarning)
+    options: dict[str, Any] = {"num_pools": 16, "maxsize": 8, "retries": False, "ssl_context": context(trust)}
+    if not proxy:
+        return urllib3.PoolManager(**options)
+    user = urlsplit(proxy).netloc.rpartition("@")[0]
+    headers = urllib3.make_headers(proxy_basic_auth=user) if user else None
+    return urllib3.ProxyManager(shown(proxy), proxy_headers=headers, proxy_ssl_context=context(Trust()), **options)
+
+
+def retry_after(text: str | None) -> float | None:
+    """Seconds that a ``Retry-After`` asks for: a number, or a date (RFC 9110, 10.2.3). None if it is neither."""
+    if not text:
+        return None
+    if text.strip().isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
+
+
+def unreachable(failure: Failure) -> RegistryError:
+    """A failure in one sentence, with what would help."""
+    import urllib3
+
+    error, host = failure.cause, failure.host
+    reason = str(getattr(error, "reason", None) or error)
+    text = reason.rpartition(": ")[2].strip("<>()' ") or type(error).__name__
+    kind = urllib3.exceptions
+    if isinstance(error, kind.ProxyError):
+        return RegistryError(f"can't get through the proxy {host}: {text}", hint="check HTTPS_PROXY and NO_PROXY")
+    if isinstance(error, kind.SSLError):
+        return RegistryError(f"can't trust the registry {host}: {_tls_words(reason)}", hint=_tls_hint(reason, host))
+    hint = "is it running?" if is_loopback(host) else "check the name, the network, and whether it speaks HTTPS"
+    if isinstance(error, kind.TimeoutError) and not isinstance(error, kind.NewConnectionError):
+        text = "it does not answer in time"
+    return RegistryError(f"can't reach the registry {host}: {text}", hint=hint)
+
+
+def _tls_words(reason: str) -> str:
+    head, found, tail = reason.partition("certificate verify failed: ")
+    text = tail if found else head
+    return text.partition(" (_ssl")[0].replace("[SSL] ", "").strip("'() ") or "the TLS handshake failed"
+
+
+def _tls_hint(reason: str, host: str) -> str:
+    if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER" in reason or "HTTP_REQUEST" in reason:
+        return f'it speaks plain HTTP: [host."{host}"] plain-http = true in registries.toml, or insecure in registries.conf'
+    if "certificate required" in reason.lower() or "CERTIFICATE_REQUIRED" in reason:
+        return f"put your certificate into /etc/docker/certs.d/{host}/client.cert, and its key into client.key"
+    if "certificate verify failed" in reason:
+        return f"put the certificate of its authority into /etc/docker/certs.d/{host}/ca.crt"
+    return f"img registry check {host} shows what is used"

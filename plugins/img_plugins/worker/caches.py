@@ -1,0 +1,157 @@
+"""Cache mounts: folders of the store that outlive builds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from img.digest import digest_of, sha256
+from img.errors import BackendError
+from img.files.view import View
+from img.ir.values import CacheDir, Sharing
+from img.ports import Host, Snapshot
+from img.store.locks import locked, shared, try_lock
+
+Mount = dict[str, Any]
+
+_PLAIN = (0o755, 0, 0)
+
+
+def cache_mount(host: Host, mount: CacheDir, start: Snapshot | None, held: ExitStack) -> Mount:
+    """A cache mount's folder in the store, made if it is new: empty, or with the content of `start`.
+
+    A locked one is waited for; a private one that is taken gets a twin, and the twin is used again by later builds.
+    Whoever uses a folder, in whatever way, has a share of its use lock, so that nobody prunes it.
+    """
+    name = _name(mount, start)
+    locks = host.store.root / "locks"
+    if mount.sharing is Sharing.LOCKED:
+        held.enter_context(locked(locks / f"cache-{name}", lambda: host.cancelled))
+    elif mount.sharing is Sharing.PRIVATE:
+        number = 0
+        while (lock := try_lock(locks / f"cache-{name}-{number}")) is None:
+            number += 1
+        held.callback(lock.release)
+        name = f"{name}-{number}"
+    held.callback(shared(locks / f"use-{name}").release)
+    place = host.store.root / "cache-mounts" / name
+    if not place.exists():
+        with locked(locks / f"make-{name}", lambda: host.cancelled):
+            if not place.exists():
+                _make(host, mount, start, os.fspath(place))
+    host.store.caches.used(name, mount.id, mount.target)
+    return {"kind": "bind", "source": os.fspath(place), "target": mount.target, "readonly": mount.readonly}
+
+
+def _name(mount: CacheDir, start: Snapshot | None) -> str:
+    """A cache that starts from other files is another cache, as with BuildKit."""
+    if start is None:
+        return sha256(mount.id.encode())[7:39]
+    return digest_of(["cache", mount.id, list(start.layers), mount.path])[7:39]
+
+
+def _make(host: Host, mount: CacheDir, start: Snapshot | None, place: str) -> None:
+    scratch = host.store.scratch()
+    call = host.sandbox.call
+    try:
+        trees = host.store.layers.trees(start) if start is not None else []
+        owner = [mount.mode, mount.uid, mount.gid]
+        source = mount.path if start is not None else ""
+        made = call("img_plugins.worker.caches:make_cache", os.fspath(scratch / "new"), trees, source, owner, place)
+    finally:
+        call("img.oci.diff:remove_tree", os.fspath(scratch))
+    if not made:
+        raise BackendError(f"there is no folder {mount.path} that the cache on {mount.target} could start from")
+
+
+def make_cache(new: str, trees: Sequence[str], source: str, owner: Sequence[int], place: str) -> bool:
+    """The job: make the folder `new` and move it to `place`, whole or not at all.
+
+    With `trees` it gets what is at `source` in them; its own attributes too, unless `owner` (mode, uid, gid) asks for
+    other ones. Returns whether there was such a folder.
+    """
+    mode, uid, gid = owner
+    if source:
+        view = View(trees)
+        top = view.resolve(source)
+        entry = view.lstat(top)
+        if entry is not None and entry.kind != "dir":
+            return False
+        if entry is None and top:
+            return False
+        _Copying(view, top, new).run()
+    else:
+        os.mkdir(new)
+    if not source or tuple(owner) != _PLAIN:
+        os.chown(new, uid, gid)
+        os.chmod(new, mode)
+    os.rename(new, place)
+    return True
+
+
+class _Copying:
+    """Files of a view, copied into a new folder with all their attributes; hard links stay together."""
+
+    def __init__(self, view: View, top: str, dest: str) -> None:
+        self._view = view
+        self._top = top
+        self._dest = dest
+        self._links: dict[tuple[int, int], str] = {}
+
+    def run(self) -> None:
+        os.mkdir(self._dest)
+        pending = [""]
+        folders: list[tuple[str, str]] = []
+        while pending:
+            path = pending.pop()
+            folders.append((self._source(path), self._place(path)))
+            for name in self._view.listdir(self._under(path)):
+                below = f"{path}/{name}" if path else name
+                source, place = self._source(below), self._place(below)
+                status = os.lstat(source)
+                if stat.S_ISDIR(status.st_mode):
+                    os.mkdir(place)
+                    pending.append(below)
+                else:
+                    self._file(source, place, status)
+        for source, place in reversed(folders):
+            _attributes(source, place, os.lstat(source))
+
+    def _under(self, path: str) -> str:
+        return "/".join(part for part in (self._top, path) if part)
+
+    def _source(self, path: str) -> str:
+        found = self._view.locate(self._under(path))
+        assert found is not None
+        return found
+
+    def _place(self, path: str) -> str:
+        return f"{self._dest}/{path}" if path else self._dest
+
+    def _file(self, source: str, place: str, status: os.stat_result) -> None:
+        name = (status.st_dev, status.st_ino)
+        if status.st_nlink > 1 and name in self._links:
+            os.link(self._links[name], place, follow_symlinks=False)
+            return
+        self._links[name] = place
+        if stat.S_ISREG(status.st_mode):
+            shutil.copyfile(source, place)
+        elif stat.S_ISLNK(status.st_mode):
+            os.symlink(os.readlink(source), place)
+        else:
+            os.mknod(place, status.st_mode, status.st_rdev)
+        _attributes(source, place, status)
+
+
+def _attributes(source: str, place: str, status: os.stat_result) -> None:
+    os.chown(place, status.st_uid, status.st_gid, follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode):
+        os.chmod(place, stat.S_IMODE(status.st_mode))
+        for name in os.listxattr(source):
+            if not name.startswith(("user.overlay.", "trusted.overlay.")):
+                os.setxattr(place, name, os.getxattr(source, name))
+    os.utime(place, ns=(status.st_mtime_ns, status.st_mtime_ns), follow_symlinks=False)
