@@ -14,7 +14,7 @@ from typing import Any
 
 from img.errors import CorruptBlob, LayerError, StoreError
 from img.images.archive import Archive, Member, chunks_of, rows_of, spool
-from img.images.provider import Found, Provider
+from img.images.provider import Found, Provider, verified
 from img.images.stored import Stored, ingest, set_names
 from img.oci.closure import images
 from img.oci.compress import Hashing, decompressed, gzip_chunks, sniff
@@ -180,7 +180,7 @@ def _keep(host: Host, provider: Provider, found: list[Named]) -> list[Named]:
     for image in found:
         here = Found(provider, image)
         for one in here.images():
-            validate(one.manifest, provider.chunks)
+            validate(one.manifest, lambda part: verified(provider.chunks(part), part, provider.where))
         ingest(host, here, image.descriptor)
     for image in found:
         set_names(host, image.names, image.descriptor)

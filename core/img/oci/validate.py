@@ -30,8 +30,14 @@ def validate(manifest: Manifest, chunks: Chunks) -> None:
     for number, (layer, diff_id) in enumerate(zip(manifest.layers, ids, strict=True)):
         packed = Hashing(chunks(layer))
         plain = Hashing(decompressed(packed, layer.media_type))
-        for _ in plain:
-            pass
+        try:
+            for _ in plain:
+                pass
+        except LayerError:
+            for _ in packed:
+                pass
+            _check(layer, packed, f"layer {number}")  # other bytes are the better explanation
+            raise
         _check(layer, packed, f"layer {number}")
         if plain.digest != diff_id:
             raise LayerError(f"layer {number} unpacks to {plain.digest}, the configuration says {diff_id}")
