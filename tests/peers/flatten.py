@@ -10,6 +10,8 @@ import tarfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from backports import zstd
+
 
 class File(NamedTuple):
     """What two builders must agree on. Times are left out."""
@@ -46,7 +48,7 @@ def flatten(source: str, folder: Path) -> Flat:
 
 def _apply(path: Path, files: dict[str, File]) -> None:
     raw = path.read_bytes()[:2]
-    opener = gzip.open if raw == b"\x1f\x8b" else open
+    opener = {b"\x1f\x8b": gzip.open, b"\x28\xb5": zstd.open}.get(raw, open)
     with opener(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
             name = member.name.strip("/").removeprefix("./")

@@ -29,25 +29,34 @@ def write_files(root: str, tar: Iterable[bytes]) -> set[str]:
 
 
 def remove_others(root: str, paths: set[str]) -> None:
-    """Remove everything below `root` that is not among `paths`, relative to it. Links are not followed."""
-    import shutil
-
+    """Remove everything below `root` that is not among `paths`, relative to it. Links are not followed, and the folders
+    that stay keep their times. Raises `StoreError`."""
     try:
         stack = [""]
         while stack:
             inside = stack.pop()
-            with os.scandir(f"{root}/{inside}") as files:
-                for file in files:
-                    path = f"{inside}/{file.name}" if inside else file.name
-                    folder = file.is_dir(follow_symlinks=False)
-                    if path in paths:
-                        stack.extend([path] if folder else [])
-                    elif folder:
-                        shutil.rmtree(file.path)
-                    else:
-                        os.unlink(file.path)
+            place = f"{root}/{inside}"
+            times = os.stat(place)
+            with os.scandir(place) as files:
+                below = list(files)
+            for file in below:
+                path = f"{inside}/{file.name}" if inside else file.name
+                if path not in paths:
+                    _remove(file)
+                elif file.is_dir(follow_symlinks=False):
+                    stack.append(path)
+            os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
     except OSError as error:
         raise StoreError(f"can't remove {error.filename}: {error.strerror}", hint="check its owner") from error
+
+
+def _remove(file: os.DirEntry[str]) -> None:
+    import shutil
+
+    if file.is_dir(follow_symlinks=False):
+        shutil.rmtree(file.path)
+    else:
+        os.unlink(file.path)
 
 
 class _Writer:

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.peers import archives
+from tests.peers.archives import archive, layout, legacy, link, stream
+from tests.peers.bases import tar
 
 from img.errors import ImgError
 from img.images.copy import save
@@ -21,9 +24,6 @@ from img.images.inspect import inspect
 from img.images.load import load
 from img.images.verify import verify
 from img.session import Session
-from tests.peers import archives
-from tests.peers.archives import archive, layout, legacy, link, stream
-from tests.peers.bases import tar
 
 ONE = tar([("a", b"one"), ("d", None)])
 TWO = tar([("a", b"two"), ("d/b", b"more")])
@@ -71,7 +71,7 @@ def test_layers_as_links(session: Session) -> None:
 def test_several_images_of_one_archive(session: Session) -> None:
     one, two = legacy([ONE], ("a:1",)), legacy([ONE, TWO], ("b:1",))
     rows = json.loads(one[-1][1]) + json.loads(two[-1][1])
-    members = {name: data for name, data in [*one, *two]}
+    members = dict([*one, *two])
     members["manifest.json"] = json.dumps(rows).encode()
     assert len(load(session.engine, stream(archive(list(members.items()))))) == 2
     assert sound(session, "a:1")
@@ -151,7 +151,7 @@ CASES: dict[str, tuple[archives.Members, str]] = {
     "a bad name": (row(RepoTags=["UPPER:1"]), "is upper case"),
     "a huge manifest": (changed(legacy([ONE]), "manifest.json", lambda d: d + b" " * (5 << 20)), "4194304 are allowed"),
     "a huge configuration": (
-        changed(legacy([ONE]), "manifest.json", lambda d: d)[:-2] + [("c.json", b" " * (5 << 20)), *row(Config="c.json")[-1:]],
+        [*legacy([ONE])[:-2], ("c.json", b" " * (5 << 20)), *row(Config="c.json")[-1:]],
         "4194304 are allowed",
     ),
     "a layer of other bytes": (changed(legacy([ONE]), "layer.tar", lambda d: d + bytes(512)), "configuration says"),
@@ -173,7 +173,7 @@ def test_hostile_archives(session: Session, case: str) -> None:
     with pytest.raises(ImgError, match=message):
         load(session.engine, stream(archive(members)))
     assert names(session) == []
-    assert not [path for path in session.store.tmp.iterdir()]
+    assert not list(session.store.tmp.iterdir())
 
 
 def test_an_archive_that_is_cut(session: Session) -> None:
