@@ -8,7 +8,6 @@ them.
 from __future__ import annotations
 
 import hashlib
-import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from img.oci.compress import decompressed
 from img.oci.layout import blob_path
 from img.oci.spec import MAX_DOCUMENT, Descriptor
 from img.oci.untar import Content, from_chunks, read_tar
+from img.store.blobs import disk_error
 
 MEMBERS = 1 << 16
 """Members at most: an image has three for each layer."""
@@ -128,12 +128,13 @@ def _member(entry: Entry, content: Content, path: Path, files: Mapping[str, Memb
             raise LayerError(f"{entry.path!r} is a hard link to {entry.link!r}, which is not before it")
         return files[target]
     record = hashlib.sha256()
-    with path.open("xb", buffering=0) as out:
-        for data in content.chunks():
-            record.update(data)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(out.fileno(), view) :]
+    try:
+        with path.open("xb") as out:
+            for data in content.chunks():
+                record.update(data)
+                out.write(data)
+    except OSError as error:
+        raise disk_error(error, path.parent) from error
     return Member(path, "sha256:" + record.hexdigest(), entry.size)
 
 

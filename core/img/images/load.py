@@ -70,14 +70,13 @@ def open_archive(source: Path | Iterable[bytes], where: str, folder: Path) -> Ar
     if not isinstance(source, Path):
         return spool(where, source, folder)
     try:
-        with source.open("rb") as stream:
-            return spool(f"the archive {source}", iter(lambda: stream.read(1 << 20), b""), folder)
+        stream = source.open("rb")
     except OSError as error:
-        if error.filename is not None and Path(error.filename) != source:
-            raise
         raise LayerError(
             f"can't read {source}: {error.strerror}", hint="give a file, a layout's folder, or -"
         ) from error
+    with stream:
+        return spool(f"the archive {source}", iter(lambda: stream.read(1 << 20), b""), folder)
 
 
 def images_of(host: Host, archive: Archive) -> list[Named]:

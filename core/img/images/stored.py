@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from img.errors import Cancelled, ImgError, StoreError, UsageError
 from img.images.provider import Found, Provider, verified
@@ -108,6 +107,8 @@ def ingest(host: Host, found: Found, descriptor: Descriptor) -> None:
             raise Cancelled
         if not blobs.has(part.digest):
             blobs.write(found.provider.chunks(part), part.digest, part.size)
+
+    from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(THREADS, "ingest") as pool:
         for done in [pool.submit(take, part) for part in wanted]:

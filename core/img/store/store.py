@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from img.errors import StoreError
 from img.store.blobs import Blobs, disk_error
@@ -25,7 +26,9 @@ from img.store.locks import Lock, try_lock
 from img.store.memory import Memory, Stats
 from img.store.records import Records
 from img.store.sweep import discard
-from img.store.variants import Variants
+
+if TYPE_CHECKING:
+    from img.store.variants import Variants
 
 FOLDERS = ("blobs/sha256", "layers", "cache-mounts", "locks", "tmp")
 
@@ -45,7 +48,6 @@ class Store:
         self._database = database
         self.blobs = Blobs(root, self.tmp)
         self.layers = Layers(root, self.tmp, database, self.blobs, engine)
-        self.variants = Variants(self.layers, self.blobs, Memory(database, "variant"))
         self.images = Images(root, self.tmp, database)
         self.records = Records(database)
         self.caches = Caches(database)
@@ -57,6 +59,13 @@ class Store:
         self.journals = Memory(database, "journal")
         self.places = Memory(database, "place")
         self.stats = Stats(database)
+
+    @property
+    def variants(self) -> Variants:
+        """Blobs of layers in other forms than their own."""
+        from img.store.variants import Variants
+
+        return Variants(self.layers, self.blobs, Memory(self._database, "variant"))
 
     def scratch(self) -> Path:
         """A fresh private folder of this run."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from img.errors import UsageError
 from img.ir.definition import Target
-from img.oci.packing import Packing
 from img_plugins.exporters.annotations import is_annotation
+
+if TYPE_CHECKING:
+    from img.oci.packing import Packing
 
 IMAGE = (
     "name",
@@ -50,16 +52,14 @@ class Form(NamedTuple):
     def of(cls, attrs: Mapping[str, str]) -> Form:
         """Raises `UsageError` for values that are wrong, or that do not go together."""
         kind, level = attrs.get("compression", ""), attrs.get("compression-level", "")
-        packing = Packing.parse(kind or "gzip", level) if kind or level else None
         force, oci = flag(attrs, "force-compression"), flag(attrs, "oci-mediatypes", True)
+        packing = _packing(kind, level) if kind or level or force else None
         if not oci and kind in ("zstd", "estargz"):
             raise UsageError(
                 f"compression={kind} needs OCI media types: docker's have none for it", hint="leave out oci-mediatypes"
             )
         if not oci and any(map(is_annotation, attrs)):
             raise UsageError("annotations need OCI media types", hint="leave out oci-mediatypes=false")
-        if force and packing is None:
-            packing = Packing()
         return cls(packing, force, oci, flag(attrs, "rewrite-timestamp"), epoch_of(attrs))
 
     def epoch_for(self, target: Target) -> int | None:
@@ -75,7 +75,13 @@ class Form(NamedTuple):
             raise UsageError(
                 "rewrite-timestamp=true needs to know the time", hint="set SOURCE_DATE_EPOCH, or source-date-epoch=…"
             )
-        return (self.packing or Packing())._replace(epoch=epoch)
+        return (self.packing or _packing("", ""))._replace(epoch=epoch)
+
+
+def _packing(kind: str, level: str) -> Packing:
+    from img.oci.packing import Packing
+
+    return Packing.parse(kind or "gzip", level)
 
 
 def check_attrs(attrs: Mapping[str, str], kind: str, known: Sequence[str]) -> None:
