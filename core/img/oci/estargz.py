@@ -98,13 +98,15 @@ class Estargz:
     def _file(
         self, pool: ThreadPoolExecutor, entry: Entry, row: dict[str, Any], chunks: Iterable[bytes]
     ) -> Iterator[bytes]:
-        whole, done = hashlib.sha256(), 0
+        whole = hashlib.sha256() if entry.size > CHUNK else None
+        first, done = row, 0
         self._flush(pool)
         for number, data in enumerate(chunks):
             if number:
                 row = {"name": row["name"], "type": "chunk", "chunkOffset": done}
                 self._rows.append(row)
-            whole.update(data)
+            if whole is not None:
+                whole.update(data)
             done += len(data)
             if done < entry.size or number:
                 row["chunkSize"] = len(data) if done < entry.size else 0
@@ -112,8 +114,7 @@ class Estargz:
             self._hash(data)
             self._member(pool, data, row)
             yield from self._ready(2 * self._threads)
-        first = next(r for r in reversed(self._rows) if r["type"] == "reg")
-        first["digest"] = "sha256:" + whole.hexdigest()
+        first["digest"] = first["chunkDigest"] if whole is None else "sha256:" + whole.hexdigest()
         self._plainly(padding(entry.size))
 
     def _plainly(self, data: bytes) -> None:
