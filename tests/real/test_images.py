@@ -383,6 +383,21 @@ def test_verify_finds_a_flipped_bit(two: Path) -> None:
     assert digest in done.stdout
 
 
+def test_a_loaded_image_is_a_base_without_a_registry(two: Path, work: Path) -> None:
+    ok(img("save", "-o", str(work / "a.tar"), "one:1", root=two))
+    context = work / "on-top"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM one:1\nRUN cat /text > /more\n")
+    fresh = work / "fresh"
+    ok(img("load", "-i", str(work / "a.tar"), root=fresh))
+    ok(img("build", "-t", "top:1", str(context), root=fresh, env={"IMG_PULL": "never"}))
+    ok(img("unpack", "-o", str(work / "fs"), "top:1", root=fresh))
+    assert (work / "fs" / "more").read_text() == "one\n"
+    layers = [json.loads(ok(img("history", "--json", name, root=fresh))) for name in ("one:1", "top:1")]
+    digests = [[row["digest"] for row in rows if row["digest"]] for rows in layers]
+    assert digests[1][1:] == digests[0]
+
+
 # --- reproducible ----------------------------------------------------------------------------------------------------
 
 

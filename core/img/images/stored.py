@@ -120,7 +120,7 @@ def snapshot(host: Host, found: Found, image: OneImage) -> Snapshot:
     ids = checked_ids(image)
     layers = host.store.layers
     for id, layer in zip(ids, image.manifest.layers, strict=True):
-        if layers.available(id):
+        if layers.known((id,)) is not None:
             continue
         if not host.store.blobs.has(layer.digest):
             host.store.blobs.write(found.provider.chunks(layer), layer.digest, layer.size)

@@ -105,17 +105,32 @@ class Layers:
     # --- new layers ----------------------------------------------------------------------------------------
 
     def add_remote(self, diff_id: str, descriptor: Descriptor, origin: Mapping[str, str]) -> str:
-        """Make a layer known that a registry (or another `origin`) holds. Nothing is fetched. Returns its id."""
-        self._insert(diff_id, diff_id, json.dumps(descriptor.to_json()), json.dumps(dict(origin)))
+        """Make a layer known that a registry (or another `origin`) holds. Nothing is fetched. Returns its id.
+
+        A layer that is known by another blob keeps that one if it is in the store; descriptor and origin always belong
+        together.
+        """
+        self._point(diff_id, descriptor, json.dumps(dict(origin)))
         return diff_id
 
     def add_blob(self, diff_id: str, descriptor: Descriptor) -> str:
-        """Make a layer known whose blob the store has. One that is known by a blob which can't be had gets this one."""
-        blob = json.dumps(descriptor.to_json())
-        self._insert(diff_id, diff_id, blob)
-        if not self.available(diff_id):
-            self._database.write("UPDATE layers SET diff_id = ?, blob = ? WHERE id = ?", (diff_id, blob, diff_id))
+        """Make a layer known whose blob the store has; as `add_remote`, but from nowhere."""
+        self._point(diff_id, descriptor, "")
         return diff_id
+
+    def _point(self, diff_id: str, descriptor: Descriptor, origin: str) -> None:
+        row = self._database.one("SELECT blob, origin FROM layers WHERE id = ?", (diff_id,))
+        blob = json.dumps(descriptor.to_json())
+        if row is None:
+            self._insert(diff_id, diff_id, blob, origin)
+            return
+        known = Descriptor.from_json(json.loads(row[0])) if row[0] else None
+        if known is not None and known.digest == descriptor.digest:
+            if origin and origin != row[1]:
+                self._database.write("UPDATE layers SET origin = ? WHERE id = ?", (origin, diff_id))
+        elif known is None or not self._blobs.has(known.digest):
+            sql = "UPDATE layers SET diff_id = ?, blob = ?, origin = ? WHERE id = ?"
+            self._database.write(sql, (diff_id, blob, origin, diff_id))
 
     def holder(self, digest: str) -> str | None:
         """The id of a layer whose blob has this digest, if one is known."""
@@ -142,8 +157,6 @@ class Layers:
     def _insert(self, id: str, diff_id: str = "", blob: str = "", origin: str = "") -> None:
         row = (id, diff_id, blob, origin, time.time())
         self._database.write("INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?, ?)", row)
-        if origin:
-            self._database.write("UPDATE layers SET origin = ? WHERE id = ?", (origin, id))
 
     # --- trees ---------------------------------------------------------------------------------------------
 

@@ -94,3 +94,21 @@ def test_a_blob_in_hand_takes_the_place_of_one_that_is_lost(session: Session) ->
     assert layer.descriptor == own
     assert session.store.layers.holder(own.digest) == ID
     assert session.store.layers.holder(other.digest) is None
+
+
+def test_descriptor_and_origin_belong_together(session: Session) -> None:
+    """A layer known from a registry in one compression, then loaded in another: it is there, and not remote."""
+    layers = session.store.layers
+    gone = Descriptor(OCI_LAYER_GZIP, "sha256:" + "1" * 64, 5)
+    layers.add_remote(ID, gone, {"scheme": "registry", "ref": "a"})
+    layers.add_remote(ID, gone, {"scheme": "registry", "ref": "b"})
+    assert layers.get(ID).origin == {"scheme": "registry", "ref": "b"}  # type: ignore[union-attr]
+    digest, size = session.store.blobs.write([LAYER])
+    here = Descriptor(KINDS["uncompressed"], digest, size)
+    layers.add_remote(ID, here, {"scheme": "docker-image", "ref": "local"})
+    row = layers.get(ID)
+    assert row is not None
+    assert (row.descriptor, row.origin) == (here, {"scheme": "docker-image", "ref": "local"})
+    layers.add_remote(ID, gone, {"scheme": "registry", "ref": "c"})
+    assert layers.get(ID) == row
+    assert b"".join(layers.plain((ID,))) == LAYER
