@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -83,17 +82,27 @@ def check(result: int, about: str) -> None:
 
 
 class Filter:
-    """A filter for one machine, as libseccomp builds it up: what no rule names answers ENOSYS."""
+    """A filter for one architecture, as libseccomp builds it up: what no rule names answers ENOSYS."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self.tokens = [resolve(name) for name in names]
+    def __init__(self, architecture: str) -> None:
+        self.architecture = architecture
         self.context = ctypes.c_void_p(_lib.seccomp_init(ctypes.c_uint32(ERRNO | ENOSYS)))
-        native = _lib.seccomp_arch_native()
-        check(_lib.seccomp_arch_remove(self.context, ctypes.c_uint32(native)), "arch_remove")
-        for token in self.tokens:
-            check(_lib.seccomp_arch_add(self.context, ctypes.c_uint32(token)), "arch_add")
+        check(_lib.seccomp_arch_remove(self.context, ctypes.c_uint32(_lib.seccomp_arch_native())), "arch_remove")
+        check(_lib.seccomp_arch_add(self.context, ctypes.c_uint32(resolve(architecture))), "arch_add")
         check(_lib.seccomp_attr_set(self.context, BAD_ARCHITECTURE, ctypes.c_uint32(ERRNO | EPERM)), "attr_set")
         check(_lib.seccomp_attr_set(self.context, OPTIMIZE, ctypes.c_uint32(2)), "attr_set")
+        self._add_rules()
+
+    def _add_rules(self) -> None:
+        conditional, refused = policy.conditions(self.architecture), policy.refusals(self.architecture)
+        for name in sorted(set(known(resolve(self.architecture)))):
+            if name in policy.MISSING:
+                continue
+            if name not in conditional:
+                self.rule(ALLOW if name in policy.ALLOWED else ERRNO | EPERM, name)
+            for action, rules in ((ALLOW, conditional), (ERRNO | EPERM, refused)):
+                for alternative in rules.get(name, []):
+                    self.rule(action, name, *[Compare(arg, COMPARE[op], a, b) for arg, op, a, b in alternative])
 
     def rule(self, action: int, name: str, *comparisons: Compare) -> None:
         number = _lib.seccomp_syscall_resolve_name(name.encode())
@@ -102,6 +111,10 @@ class Filter:
             self.context, ctypes.c_uint32(action), ctypes.c_int(number), ctypes.c_uint(len(comparisons)), array
         )
         check(result, name)
+
+    def merge(self, other: Filter) -> None:
+        """Take over the rules for the other's architecture."""
+        check(_lib.seccomp_merge(self.context, other.context), "merge")
 
     def export(self) -> bytes:
         with tempfile.TemporaryFile() as out:
@@ -112,17 +125,9 @@ class Filter:
 
 def program(machine: str) -> bytes:
     """The BPF program for `machine`."""
-    made = Filter(ARCHITECTURES[machine])
-    names = sorted({name for token in made.tokens for name in known(token)})
-    conditional = policy.conditions(machine)
-    for name in names:
-        if name in policy.MISSING:
-            continue
-        if name in conditional:
-            for alternative in conditional[name]:
-                made.rule(ALLOW, name, *[Compare(arg, COMPARE[op], a, b) for arg, op, a, b in alternative])
-            continue
-        made.rule(ALLOW if name in policy.ALLOWED else ERRNO | EPERM, name)
+    made = Filter(ARCHITECTURES[machine][0])
+    for other in ARCHITECTURES[machine][1:]:
+        made.merge(Filter(other))
     return made.export()
 
 

@@ -102,11 +102,34 @@ AF_ALG, AF_VSOCK = 38, 40
 Comparison = tuple[int, str, int, int]
 
 
-def conditions(machine: str) -> dict[str, list[list[Comparison]]]:
+MULTIPLEXED = ("x86", "ppc64le", "s390x", "s390")
+"""Architectures with ``socketcall``, where libseccomp can't tell one kind of socket from another."""
+
+
+def conditions(architecture: str) -> dict[str, list[list[Comparison]]]:
     """Calls that are allowed by their arguments: alternatives, each a list of (argument, comparison, value, second)."""
-    flags = 1 if machine == "s390x" else 0
-    return {
-        "clone": [[(flags, "masked", NAMESPACES, 0)]],
+    found: dict[str, list[list[Comparison]]] = {
+        "clone": [[(_flags(architecture), "masked", NAMESPACES, 0)]],
         "personality": [[(0, "==", value, 0)] for value in PERSONALITIES],
         "socket": [[(0, "<", AF_ALG, 0)], [(0, "==", AF_ALG + 1, 0)], [(0, ">", AF_VSOCK, 0)]],
     }
+    if architecture in MULTIPLEXED:
+        found["socket"] = [[]]
+    return found
+
+
+def refusals(architecture: str) -> dict[str, list[list[Comparison]]]:
+    """The same for what answers EPERM. Whatever neither function names answers ENOSYS: other personalities."""
+    bits = [1 << bit for bit in range(32) if NAMESPACES & 1 << bit]
+    found: dict[str, list[list[Comparison]]] = {
+        "clone": [[(_flags(architecture), "masked", bit, bit)] for bit in bits],
+        "socket": [[(0, "==", AF_ALG, 0)], [(0, "==", AF_VSOCK, 0)]],
+    }
+    if architecture in MULTIPLEXED:
+        del found["socket"]
+    return found
+
+
+def _flags(architecture: str) -> int:
+    """Which argument of clone holds the flags."""
+    return 1 if architecture in ("s390x", "s390") else 0

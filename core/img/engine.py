@@ -16,6 +16,7 @@ from img.store.store import Store
 
 if TYPE_CHECKING:
     from img.agents import Agents
+    from img.ir.nodes import Source
     from img.oci.spec import Descriptor
     from img.ports import Sandbox
     from img.secrets import SecretSource
@@ -31,6 +32,10 @@ class Engine:
         self.settings = dict(settings)
         self.registry = registry
         self.contexts: dict[str, Path] = {}
+        self.given: Mapping[str, str] = {}
+        """Named contexts as the request has them, by their normal names; `contexts` gets the folder of each that is used."""
+        self.origins: dict[str, Source] = {}
+        """Where contexts came from that are not folders of this machine."""
         self.secrets: dict[str, SecretSource] = {}
         self.agents: dict[str, tuple[str, ...]] = {}
         self.sink: Callable[[Event], None] = lambda event: None

@@ -12,6 +12,7 @@
     │   ├── Unauthorized      401, or 403:
     │   │   └── Forbidden     403
     │   └── NotFound          404
+    ├── SourceError           files of a URL or a git repository can't be had, or are not the promised ones
     ├── BackendError          a backend can't run, or can't keep a promise
     ├── PluginError           a plugin is broken, missing, or registered twice
     └── Cancelled             exit code 130: the user, or a failed neighbour, stopped it
@@ -125,6 +126,10 @@ class Forbidden(Unauthorized):
 
 class NotFound(RegistryError):
     """The registry has no such repository, tag or blob."""
+
+
+class SourceError(ImgError):
+    """Files from outside (a URL, a git repository, an image layout) can't be had, or are not the promised ones."""
 
 
 class BackendError(ImgError):

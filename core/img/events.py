@@ -60,6 +60,9 @@ class Warning(NamedTuple):
     message: str
     place: Place | None
     time: float
+    rule: str = ""
+    """The check that says so; the command line shows those at the end, so only reporters for programs print them."""
+    url: str = ""
 
 
 class StepDone(NamedTuple):

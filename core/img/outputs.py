@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from img.engine import Engine
 from img.errors import ImgError, UsageError
 from img.ir.definition import Definition, Target
-from img.ir.walk import chain
+from img.ir.walk import chain, width
 from img.ports import Export, Exported, Snapshot
 from img.request import BuildResult, Options
 
@@ -56,14 +56,16 @@ def export(
 
 def layer_groups(target: Target, snapshot: Snapshot) -> list[tuple[str, ...]]:
     """Which store layers make each layer of the image: the base's one by one, then those of the nodes up to and with
-    each that closes a layer. Relies on each node of `chain` but the first having added exactly one layer."""
+    each that closes a layer. Relies on each node of `chain` but the first having added `width` layers."""
     nodes = chain(target.root)
-    base = len(snapshot.layers) - (len(nodes) - 1)
+    base = _base(target, snapshot)
     groups: list[tuple[str, ...]] = [(id,) for id in snapshot.layers[:base]]
     closing = frozenset(target.layers)
     pending: list[str] = []
-    for node, id in zip(nodes[1:], snapshot.layers[base:], strict=True):
-        pending.append(id)
+    at = base
+    for node in nodes[1:]:
+        pending.extend(snapshot.layers[at : at + width(node)])
+        at += width(node)
         if node.digest in closing:
             groups.append(tuple(pending))
             pending = []
@@ -72,9 +74,14 @@ def layer_groups(target: Target, snapshot: Snapshot) -> list[tuple[str, ...]]:
     return groups
 
 
+def _base(target: Target, snapshot: Snapshot) -> int:
+    """How many layers of the store the first node of the target's chain has."""
+    return len(snapshot.layers) - sum(map(width, chain(target.root)[1:]))
+
+
 def _finished(engine: Engine, target: Target, snapshot: Snapshot) -> Export:
     groups = layer_groups(target, snapshot)
-    base = len(snapshot.layers) - (len(chain(target.root)) - 1)
+    base = _base(target, snapshot)
     rows = [engine.store.layers.get(group[-1]) for group in groups[base:]]
     now = target.epoch
     created = tuple(rfc3339(row.created if row else 0.0) if now is None else rfc3339(now) for row in rows)

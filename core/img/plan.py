@@ -9,20 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-import stat
-from pathlib import Path
 from typing import Any
 
 from img.digest import Encodable, digest_of, sha256
 from img.engine import Engine
-from img.errors import FileError, ImgError
+from img.errors import ImgError
 from img.ir import wire
 from img.ir.definition import Definition
 from img.ir.nodes import Source
 from img.ports import BaseImage, FrontendRequest
-
-LIMIT = 4 << 20
-"""Bytes of the largest file a frontend may read from a context."""
 
 
 class Answers:
@@ -34,22 +29,40 @@ class Answers:
 
     def image(self, ref: str, platform: str) -> BaseImage:
         found: BaseImage = self._engine.load("source", "docker-image").resolve(ref, platform)
-        known: list[Encodable] = [found.source.digest, json.dumps(found.config, sort_keys=True)]
-        self.asked.append(["image", ref, platform, digest_of(known)])
+        self.asked.append(["image", ref, platform, _answer(found)])
         return found
 
     def context_file(self, path: str, context: str = "context") -> bytes | None:
-        data = read_inside(self._engine.context(context), path)
+        from img.contexts.reading import read_inside
+
+        data = read_inside(self._engine.context(self._folder(context)), path)
         self.asked.append(["file", path, context, "" if data is None else sha256(data)])
         return data
 
     def named(self, name: str, platform: str) -> BaseImage | Source | None:
-        self.asked.append(["named", name, platform, ""])
-        return None
+        found: BaseImage | Source | None = None
+        if self._engine.given:
+            from img.contexts import named
+
+            found = named.named(self._engine, name, platform)
+        self.asked.append(["named", name, platform, _answer(found)])
+        return found
 
     def modified(self, context: str) -> int | None:
-        self.asked.append(["modified", context, "", ""])
-        return None
+        found = None
+        if self._engine.given or self._engine.origins:
+            from img.contexts import named
+
+            found = named.modified(self._engine, context)
+        self.asked.append(["modified", context, "", "" if found is None else str(found)])
+        return found
+
+    def _folder(self, context: str) -> str:
+        if context in self._engine.contexts or not self._engine.given:
+            return context
+        from img.contexts import named
+
+        return named.need_files(self._engine, context)
 
     def repeat(self, question: list[str]) -> bool:
         """Whether `question`, one of an earlier load's `asked`, has the same answer now."""
@@ -63,6 +76,16 @@ class Answers:
         else:
             self.context_file(subject, detail)
         return self.asked[-1][3] == answer
+
+
+def _answer(found: BaseImage | Source | None) -> str:
+    """The digest of what an image or a named context stands for; empty for nothing."""
+    if found is None:
+        return ""
+    if isinstance(found, Source):
+        return found.digest
+    known: list[Encodable] = [found.source.digest, json.dumps(found.config, sort_keys=True)]
+    return digest_of(known)
 
 
 def make_definition(engine: Engine, frontend: str, request: FrontendRequest) -> Definition:
@@ -120,24 +143,7 @@ def _stamp(target: str) -> str:
     places = list(spec.submodule_search_locations or ()) if spec else []
     newest = 0
     for place in places:
-        with os.scandir(place) as files:
-            newest = max([newest, *(file.stat().st_mtime_ns for file in files if file.name.endswith((".py", ".lark")))])
+        for folder, _, names in os.walk(place):
+            files = (os.path.join(folder, name) for name in names if name.endswith((".py", ".lark")))
+            newest = max([newest, *(os.stat(file).st_mtime_ns for file in files)])
     return str(newest)
-
-
-def read_inside(root: Path, path: str) -> bytes | None:
-    """A small regular file below `root`, None if there is none. Raises `FileError` if it is large, or lies outside."""
-    found = Path(os.path.realpath(root / path.lstrip("/")))
-    if not found.is_relative_to(os.path.realpath(root)):
-        raise FileError(f"{path} leads out of the context", hint="put the file itself into the context")
-    try:
-        status = found.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        if status.st_size > LIMIT:
-            raise FileError(f"{path} has {status.st_size} bytes, more than the {LIMIT} allowed")
-        return found.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise FileError(f"can't read {path}: {error.strerror}", hint="check its owner and mode") from error

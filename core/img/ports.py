@@ -128,7 +128,8 @@ class FrontendRequest:
     allow: frozenset[str] = frozenset()
     """Entitlements that were granted: ``security.insecure``, ``network.host``, ``device`` or ``device=NAME``."""
     options: Mapping[str, str] = field(default_factory=dict)
-    """What the engine knows of the file: ``path`` is its path in the context, empty if it lies elsewhere."""
+    """What the engine knows of the file: ``path`` is its path in the context, empty if it lies elsewhere. ``ignore`` is the
+    text of the ignore file beside a build file that lies elsewhere, ``ignore_file`` its name (`img.files.ignoring`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,8 @@ class Resolver(Protocol):
         name. Raises `UsageError` for a context that is not one, and what its source raises."""
 
     def modified(self, context: str) -> int | None:
-        """Unix time at which the source of a context was last changed (a git commit's time); None if it has none."""
+        """Unix time at which the source of a context was last changed (a git commit's time); None if it has none.
+        `context` is a context's name, or the address of a git repository or of a file, as ADD takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,9 @@ class SourcePlugin(Protocol):
 
     def pin(self, source: Source) -> Pin | None:
         """The cheapest stable identity; None if the source has none as a whole (local: content is keyed per use)."""
+
+    # A source whose things have a time of their own also has ``modified(source) -> int | None``: Unix time of the last
+    # change (a git commit's, an HTTP Last-Modified).
 
     def fetch(self, source: Source) -> Result:
         """The files. For images only descriptors: layers stay remote until a form of them is asked for."""

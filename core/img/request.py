@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from img.errors import UsageError
 from img.ir.definition import Advice
@@ -40,7 +40,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Request(Options):
-    """What to build. `context` is a folder; `file` the build file (empty: the default names in the context)."""
+    """What to build.
+
+    `context` is a folder, a git or http URL, or ``-`` for `stdin`. `file` is the build file: a path of this machine if
+    the context is a folder, else one in the context; an http URL; ``-`` for `stdin`; empty for the default names.
+    """
 
     context: str = "."
     file: str = ""
@@ -52,6 +56,8 @@ class Request(Options):
     contexts: Mapping[str, str] = field(default_factory=dict)
     confinement: Confinement = Confinement()
     allow: frozenset[str] = frozenset()
+    stdin: BinaryIO | None = field(default=None, repr=False, compare=False)
+    """Where ``-`` reads from: a tar in any compression, or a build file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +70,6 @@ class BuildResult:
     snapshots: tuple[Snapshot, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the exporters say for programs: see `img.ports.Exported`."""
-
-
-def context_folder(request: Request) -> Path:
-    """The context. Raises `UsageError` if it is no folder."""
-    context = Path(request.context)
-    if not context.is_dir():
-        problem = "is not a folder" if context.exists() else "does not exist"
-        raise UsageError(f"the context {request.context} {problem}", hint="name the folder to build from, e.g. .")
-    return context
 
 
 def build_file(request: Request) -> Path:

@@ -48,15 +48,20 @@ def _printed(id: str, command: str, on_cancel: Callable[[Callable[[], None]], Ca
         ["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     killed: list[bool] = []
-    forget = on_cancel(lambda: (killed.append(True), process.kill())[1])
+
+    def kill() -> None:
+        killed.append(True)
+        process.kill()
+
+    forget = on_cancel(kill)
     try:
         assert process.stdout is not None
-        data = process.stdout.read(LIMIT + 1)
+        with process.stdout:
+            data = process.stdout.read(LIMIT + 1)
         if len(data) > LIMIT:
             process.kill()
     finally:
         forget()
-        process.stdout.close() if process.stdout else None
         status = process.wait()
     if killed:
         raise Cancelled

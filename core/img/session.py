@@ -16,19 +16,23 @@ from img.ir.definition import Definition
 from img.ir.nodes import Copy, Node
 from img.ir.walk import topological
 from img.observe import Feed
-from img.plan import make_definition
+from img.plan import Answers, make_definition
 from img.plugin.offers import Offer
 from img.plugin.registry import Registry
-from img.ports import Availability, Folder, FrontendRequest, Pin, Reporter, Result, Snapshot, Worker
-from img.request import BuildResult, Options, Request, build_file, context_folder, inside, shown
+from img.ports import Availability, Folder, FrontendRequest, Pin, Report, Reporter, Result, Snapshot, Worker
+from img.request import BuildResult, Options, Request
 from img.solver.explain import Journal
 from img.solver.lookup import Cache
 
 if TYPE_CHECKING:
+    from img.contexts.listing import Listing
+    from img.contexts.main import Main
     from img.ir.nodes import Source
     from img.oci.spec import Descriptor
     from img.ports import Registries
+    from img.store.prune import Pruned
     from img.store.store import Store
+    from img.store.usage import Usage
 
 __all__ = ["BuildResult", "Options", "Request", "Session"]
 
@@ -69,16 +73,24 @@ class Session:
 
     def definition(self, request: Request) -> Definition:
         """The graph of `request`, without building it. Raises `FrontendError`, `RegistryError`, `UsageError`."""
-        context = context_folder(request)
-        self.engine.contexts = {"context": context}
-        self._given(request)
-        file = build_file(request)
-        try:
-            text = file.read_bytes()
-        except OSError as error:
-            raise UsageError(f"can't read the build file {file}: {error.strerror}") from error
-        name = shown(file)
-        self._name = "\n".join([os.path.realpath(file), request.target, *request.platforms])
+        frontend, asked = self._asked(request, {})
+        return make_definition(self.engine, frontend, asked)
+
+    def call(self, request: Request, name: str, options: Mapping[str, str] | None = None) -> Report:
+        """Ask the frontend a question about the build file (`img.ports.Frontend.call`); nothing is built.
+
+        `options` go to the frontend with what the engine tells it. Raises what `definition` raises.
+        """
+        frontend, asked = self._asked(request, options or {})
+        report: Report = self.engine.load("frontend", frontend).call(name, asked, Answers(self.engine))
+        return report
+
+    def _asked(self, request: Request, options: Mapping[str, str]) -> tuple[str, FrontendRequest]:
+        """The frontend for `request`, and what it is asked."""
+        main = self._open(request)
+        name, text = main.file, main.text or b""
+        place = os.path.realpath(name) if os.path.isfile(name) else name
+        self._name = "\n".join([place, request.context, request.target, *request.platforms])
         from img.oci.platform import host_platform
 
         asked = FrontendRequest(
@@ -92,9 +104,33 @@ class Session:
             contexts=request.contexts,
             confinement=request.confinement,
             allow=request.allow,
-            options={"path": inside(file, context)},
+            options={**main.options, **options},
         )
-        return make_definition(self.engine, self._frontend(request, name, text), asked)
+        self.engine.settings["allow"] = " ".join(sorted(request.allow))
+        return self._frontend(request, name, text), asked
+
+    def _open(self, request: Request, need_file: bool = True) -> Main:
+        """The main context, with the named ones ready to be asked for."""
+        from img.contexts.main import open_main
+
+        self.engine.contexts, self.engine.origins, self.engine.given = {}, {}, {}
+        self._given(request)
+        if request.contexts:
+            from img.contexts.named import normal_names
+
+            self.engine.given = normal_names(request.contexts)
+        main = open_main(self.engine, request, need_file)
+        self.engine.contexts["context"] = main.folder
+        if main.source is not None:
+            self.engine.origins["context"] = main.source
+        return main
+
+    def listing(self, request: Request) -> Listing:
+        """What a build of `request` would see of its context. Raises what opening it raises, and `FileError`."""
+        from img.contexts.listing import Listing
+
+        with self.observed(()):
+            return Listing(self._open(request, need_file=False))
 
     def _frontend(self, request: Request, name: str, text: bytes) -> str:
         """Who reads the file: the one asked for by name, by a ``syntax`` of the request or of the file, or by its name."""
@@ -124,6 +160,7 @@ class Session:
     ) -> BuildResult:
         """Build a graph that the caller made. `contexts` are the folders of its ``local`` sources, by name."""
         self.engine.contexts = dict(contexts or {})
+        self.engine.origins, self.engine.given = {}, {}
         self._given(options)
         self._name = "a definition"
         return self._build(lambda: definition, options, observers)
@@ -133,7 +170,8 @@ class Session:
             wanted = outputs.chosen(self.engine, options)
             definition = make()
             for advice in definition.warnings:
-                self.engine.emit(events.Warning(advice.message, advice.place, time.monotonic()))
+                told = events.Warning(advice.message, advice.place, time.monotonic(), advice.rule, advice.url)
+                self.engine.emit(told)
             snapshots = self._solve(definition, options)
             return outputs.export(self.engine, definition, snapshots, wanted)
 
@@ -141,6 +179,7 @@ class Session:
     def observed(self, observers: Sequence[Reporter]) -> Iterator[None]:
         """Events go to `observers` for the time of one command."""
         started, ok = time.monotonic(), False
+        share = self.store.using()
         feed = Feed(observers)
         self.engine.reset()
         self.engine.sink = feed.emit
@@ -148,6 +187,7 @@ class Session:
             yield
             ok = True
         finally:
+            share.release()
             now = time.monotonic()
             feed.emit(events.BuildDone(ok, now - started, now))
             feed.close()
@@ -275,6 +315,22 @@ class Session:
         with self.observed(observers):
             digest: str = self.engine.load("exporter", "registry").push(reference, descriptor)
             return digest
+
+    def usage(self, filters: Sequence[str] = ()) -> list[Usage]:
+        """What takes room in the store, largest first. Raises `UsageError` for a filter that is none."""
+        from img.store.filters import parse_filters
+        from img.store.usage import usage
+
+        wanted = parse_filters(filters)
+        self.store.sweep()
+        return [one for one in usage(self.store, self.engine.sandbox) if wanted(one)]
+
+    def prune(self, filters: Sequence[str] = (), everything: bool = False) -> Pruned:
+        """Give back what no image needs; see `img.store.prune`. Raises `UsageError` for a filter that is none."""
+        from img.store.filters import parse_filters
+        from img.store.prune import prune
+
+        return prune(self.store, self.engine.sandbox, parse_filters(filters), everything)
 
     def plugins(self) -> list[tuple[Offer, str, str, Availability | None]]:
         """Every offer with its distribution and version; backends also say whether they work here."""

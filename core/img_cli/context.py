@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from img.plugin.registry import OURS, Registry
 from img.session import Session
 from img.settings import default_root
 from img_cli.config import values
+
+PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 
 state: dict[str, str] = {}
 """Global options of this command line: ``root`` and ``plugins``, set before the command runs."""
@@ -19,8 +23,6 @@ def open_session(extra: Mapping[str, str] | None = None) -> Session:
     """A session as the environment and the global options want it."""
     registry = Registry.discover(disabled(), root())
     for name, reason in registry.broken.items():
-        import sys
-
         print(f"warning: the plugin {name} is left out: {reason}", file=sys.stderr)
     return Session(root(), settings(registry, extra or {}), registry)
 
@@ -28,6 +30,11 @@ def open_session(extra: Mapping[str, str] | None = None) -> Session:
 def root() -> Path:
     """The store's folder."""
     return Path(state["root"]) if state.get("root") else default_root(os.environ)
+
+
+def standard_input(*words: str) -> BinaryIO | None:
+    """Standard input's bytes if one of `words` is ``-``, and there is one."""
+    return sys.stdin.buffer if "-" in words and sys.stdin is not None else None
 
 
 def disabled() -> frozenset[str]:
@@ -45,6 +52,7 @@ def settings(registry: Registry, extra: Mapping[str, str]) -> dict[str, str]:
     """Every setting that a plugin declares, from wherever it has its value, and `extra` over them."""
     found = {value.setting.name: value.value for value in values(registry.settings, os.environ)}
     found["auth_file"] = ":".join(_auth_files())
+    found["path"] = os.environ.get("PATH", "")
     found.update(_registries())
     found.update({name: value for name, value in extra.items() if value})
     return found
@@ -61,10 +69,12 @@ def _registries() -> dict[str, str]:
         "registry_auth_file": get("REGISTRY_AUTH_FILE", ""),
         "registries": get("IMG_REGISTRIES", ""),
         "registries_conf": get("CONTAINERS_REGISTRIES_CONF", ""),
-        "https_proxy": get("https_proxy") or get("HTTPS_PROXY") or "",
-        "http_proxy": get("http_proxy") or get("HTTP_PROXY") or "",
-        "no_proxy": get("no_proxy") or get("NO_PROXY") or "",
+        **{name: _proxy(name) for name in PROXIES},
     }
+
+
+def _proxy(name: str) -> str:
+    return os.environ.get(name) or os.environ.get(name.upper()) or ""
 
 
 def _auth_files() -> list[str]:

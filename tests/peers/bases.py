@@ -99,6 +99,41 @@ def debian_tar() -> Path:
     return path
 
 
+BUILDKIT_SUITE = os.environ.get("IMG_TEST_BUILDKIT_SUITE", "forky")
+"""The Debian release whose docker.io is the newer BuildKit: forky's is 28.5 (BuildKit 0.25), trixie's 26.1 (0.13)."""
+
+
+def buildkit_root() -> Path:
+    """A Debian root with a newer docker.io than the machine's, as a folder in the cache; nobody writes to it later.
+
+    From the machine's own mirror. How old the mirror's index is does not matter for a peer: its signature still does.
+    """
+    path = CACHE / f"buildkit-{BUILDKIT_SUITE}"
+    if not path.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        argv = ["mmdebstrap", "--variant=minbase", '--aptopt=Acquire::Check-Valid-Until "false"']
+        argv += ["--include=docker.io,docker-cli,docker-buildx,ca-certificates,git,iptables,xz-utils"]
+        argv += ["--keyring=/usr/share/keyrings/debian-archive-keyring.gpg", BUILDKIT_SUITE, str(part), _mirror()]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(argv)}: {done.returncode}\n{done.stderr[-3000:]}")
+        os.replace(part, path)
+    return path
+
+
+def _mirror() -> str:
+    """Where this machine's apt gets Debian's own packages from."""
+    argv = ["apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)"]
+    argv += ["Created-By: Packages", "Label: Debian", "Component: main"]
+    lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split("\n")
+    found = [words[1] for words in map(str.split, lines) if len(words) == 2 and "-" not in words[0]]
+    if not found:
+        raise RuntimeError("apt's sources name no Debian mirror: run apt-get update, or look at `apt-get indextargets`")
+    return found[0]
+
+
 def push(folder: Path, name: str) -> None:
     """Push a layout's image with skopeo."""
     argv = ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", f"oci:{folder}", f"docker://{name}"]

@@ -22,24 +22,26 @@ def img(
     cwd: Path | None = None,
     env: dict[str, str] | None = None,
     timeout: float = 600,
+    stdin: Path = Path(os.devnull),
 ) -> subprocess.CompletedProcess[str]:
-    """Run img as a user would; with `user`, as the ordinary user imgtest."""
+    """Run img as a user would, reading from the file `stdin`; with `user`, as the ordinary user imgtest."""
     argv = [str(TOOL), *arguments]
     variables = {"IMG_ROOT": str(root), "PATH": os.environ["PATH"], "HOME": "/root", **(env or {})}
     if user:
         variables["HOME"] = f"/home/{USER}"
         argv = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups", "--inh-caps=-all", *argv]
-    return subprocess.run(
-        argv,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env=variables,
-        cwd=cwd or "/",
-        timeout=timeout,
-        check=False,
-    )
+    with stdin.open("rb") as stream:
+        return subprocess.run(
+            argv,
+            stdin=stream,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=variables,
+            cwd=cwd or "/",
+            timeout=timeout,
+            check=False,
+        )
 
 
 def events(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:

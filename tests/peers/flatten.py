@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from backports import zstd
 
+SHORT = 400
+
 
 class File(NamedTuple):
     """What two builders must agree on. Times are left out."""
@@ -46,7 +48,32 @@ def flatten(source: str, folder: Path) -> Flat:
     return Flat(files, config, len(manifest["layers"]))
 
 
-def _apply(path: Path, files: dict[str, File]) -> None:
+class Whole(NamedTuple):
+    """An image of an OCI layout: `Flat`, and when each file was modified."""
+
+    flat: Flat
+    times: dict[str, float]
+
+
+def read_layout(folder: Path) -> Whole:
+    """The one image of an OCI image layout on disk, without any tool."""
+    blobs = folder / "blobs" / "sha256"
+
+    def blob(descriptor: dict[str, Any]) -> Path:
+        return blobs / str(descriptor["digest"]).removeprefix("sha256:")
+
+    (only,) = json.loads((folder / "index.json").read_bytes())["manifests"]
+    manifest = json.loads(blob(only).read_bytes())
+    files: dict[str, File] = {}
+    times: dict[str, float] = {}
+    layers = manifest["layers"] or []
+    for layer in layers:
+        _apply(blob(layer), files, times)
+    config = json.loads(blob(manifest["config"]).read_bytes())
+    return Whole(Flat(files, config, len(layers)), {name: times[name] for name in files})
+
+
+def _apply(path: Path, files: dict[str, File], times: dict[str, float] | None = None) -> None:
     raw = path.read_bytes()[:2]
     opener = {b"\x1f\x8b": gzip.open, b"\x28\xb5": zstd.open}.get(raw, open)
     with opener(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
@@ -63,6 +90,9 @@ def _apply(path: Path, files: dict[str, File]) -> None:
                 if not member.isdir():
                     _remove_below(files, name)
                 files[name] = _file(archive, member, files)
+                if times is not None:
+                    first = member.linkname.strip("/").removeprefix("./")
+                    times[name] = times[first] if member.islnk() else member.mtime
 
 
 def _remove_below(files: dict[str, File], folder: str) -> None:
@@ -73,20 +103,25 @@ def _remove_below(files: dict[str, File], folder: str) -> None:
 def _file(archive: tarfile.TarFile, member: tarfile.TarInfo, files: dict[str, File]) -> File:
     if member.islnk():
         return files[member.linkname.strip("/").removeprefix("./")]
-    content = ""
-    if member.isreg():
-        record = hashlib.sha256()
-        stream = archive.extractfile(member)
-        assert stream is not None
-        while data := stream.read(1 << 20):
-            record.update(data)
-        content = record.hexdigest()
+    content = _content(archive, member) if member.isreg() else ""
     prefix = "SCHILY.xattr."
     xattrs = tuple(sorted((k.removeprefix(prefix), v) for k, v in member.pax_headers.items() if k.startswith(prefix)))
     kind = tarfile.REGTYPE if member.isreg() else member.type
     device = (member.devmajor, member.devminor) if member.ischr() or member.isblk() else (0, 0)
     mode = 0o777 if member.issym() else member.mode & 0o7777
     return File(kind, mode, member.uid, member.gid, content, member.linkname, device, xattrs)
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    """The bytes themselves if they are few, so that a difference can be read; else their digest."""
+    stream = archive.extractfile(member)
+    assert stream is not None
+    if member.size <= SHORT:
+        return repr(stream.read())
+    record = hashlib.sha256()
+    while data := stream.read(1 << 20):
+        record.update(data)
+    return record.hexdigest()
 
 
 def differences(ours: dict[str, File], theirs: dict[str, File], allowed: tuple[str, ...] = ()) -> list[str]:

@@ -107,6 +107,64 @@ def dockerd(folder: Path) -> Iterator[str]:
         yield f"unix://{sock}"
 
 
+class BuildKit:
+    """A running newer dockerd in a Debian root of its own, with containerd's image store, and its clients."""
+
+    def __init__(self, host: str, pid: int) -> None:
+        self.host = host
+        self._pid = pid
+
+    def client(
+        self, *words: str, env: dict[str, str] | None = None, timeout: float = 120
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run ``docker WORDS`` of the daemon's root, in its mount namespace; tests' folders have the same path there."""
+        argv = ["nsenter", f"--target={self._pid}", "--mount", "--root", "--wd", "/usr/bin/docker", *words]
+        variables = {"PATH": "/usr/sbin:/usr/bin", "HOME": "/run", "DOCKER_HOST": self.host, **(env or {})}
+        variables["BUILDX_NO_DEFAULT_ATTESTATIONS"] = "1"
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, env=variables, timeout=timeout, check=False
+        )
+
+
+ENTER = """
+set -e
+root=$1 ground=$2; shift 2
+mount --rbind "$root" "$root"
+mount -t tmpfs tmpfs "$root/run"
+mount -t tmpfs tmpfs "$root/var/tmp"
+mkdir -p "$root$ground"
+mount --rbind "$ground" "$root$ground"
+mount -t proc proc "$root/proc"
+mount --rbind /sys "$root/sys"
+mount --rbind /dev "$root/dev"
+cd "$root"
+pivot_root . mnt
+umount -l /mnt
+exec "$@"
+"""
+"""Make a Debian root the root of this mount namespace. A chroot would not do: runc wants / to be a mount."""
+
+
+@contextlib.contextmanager
+def buildkit(root: Path, ground: Path) -> Iterator[BuildKit]:
+    """The dockerd in the Debian root `root` (`bases.buildkit_root`), with its state in `ground`, which it sees."""
+    state = ground / "buildkit"
+    state.mkdir()
+    config = state / "daemon.json"
+    config.write_text('{"features": {"containerd-snapshotter": true}}')
+    host = f"unix://{state}/docker.sock"
+    argv = ["unshare", "--mount", "--propagation=private", "sh", "-c", ENTER, "enter", str(root), str(ground)]
+    argv += ["/usr/sbin/dockerd", f"--host={host}", f"--data-root={state}/data", f"--exec-root={state}/exec"]
+    argv += [f"--pidfile={state}/pid", f"--config-file={config}"]
+    argv += ["--iptables=false", "--ip6tables=false", "--bridge=none"]
+
+    def ready() -> bool:
+        return b"API listen on" in (state / "dockerd.log").read_bytes()
+
+    with running(argv, state / "dockerd.log", ready) as pid:
+        yield BuildKit(host, pid)
+
+
 def _empty_config(folder: Path) -> Path:
     path = folder / "daemon.json"
     path.write_text("{}")

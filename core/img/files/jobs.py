@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from img.digest import digest_of
 from img.files.entry import Entry, listing_digest
 from img.files.listing import read_listing, write_listing
 from img.files.modes import Mode
-from img.files.place import LayerDraft, Placing, place
+from img.files.place import LayerDraft, Placing, newest, place, place_onto, retimed
 from img.files.select import Item, Selection, SnapshotTree, items_digest, select
 from img.files.trees import scan
 from img.files.users import User, find_owner, find_user
@@ -48,41 +49,54 @@ def read_items(table: Table, listing: str) -> Iterator[Item]:
 def place_items(base: Sequence[str], table: Table, listing: str, how: dict[str, Any], out: str) -> dict[str, Any]:
     """Place items over the trees `base`, as `img.files.place` says, and write the layer's listing to `out`.
 
-    `how` has dest, owner (``user[:group]`` or empty), keep_owner, mode and folder. Returns the layer's ``id``.
+    `how` has dest, owner (``user[:group]`` or empty), keep_owner, mode, folder, sources, parents and mtime. Returns the layer's
+    ``id``.
     """
     view = View(base)
+    entries = place(view, list(read_items(table, listing)), _placing(view, how))
+    return _finish(retimed(entries, view, how["mtime"]), out, how["mtime"])
+
+
+def place_unpacked(
+    base: Sequence[str], table: Table, listing: str, trees: Sequence[str], how: dict[str, Any], out: str
+) -> dict[str, Any]:
+    """`place_items` where the content of an unpacked archive, in `trees`, takes the place of its file: an item whose
+    tree is not empty. What an archive holds keeps the owners and modes it has there; what is made for it does not."""
+    view = View(base)
+    placing = _placing(view, how)
+    items = list(read_items(table, listing))
+    draft = LayerDraft(view, newest(items))
+    for item, tree in zip(items, trees, strict=True):
+        if tree:
+            _place_tree(draft, tree, view.resolve(placing.dest), placing.owner)
+        else:
+            place_onto(draft, [item], placing)
+    return _finish(retimed(draft.finished(), view, how["mtime"]), out, how["mtime"])
+
+
+def _placing(view: View, how: dict[str, Any]) -> Placing:
     owner = find_owner(view, how["owner"]) if how["owner"] else None if how["keep_owner"] else (0, 0)
     mode = Mode.parse(how["mode"]) if how["mode"] else None
-    entries = place(view, list(read_items(table, listing)), Placing(how["dest"], owner, mode, how["folder"]))
-    return _finish(entries, out)
+    return Placing(how["dest"], owner, mode, how["folder"], how["sources"], how["parents"])
 
 
-def place_unpacked(base: Sequence[str], trees: Sequence[str], dest: str, owner: str, out: str) -> dict[str, Any]:
-    """Place the content of unpacked archives into the folder `dest`. Owners are the archive's, unless `owner`."""
-    view = View(base)
-    ids = find_owner(view, owner) if owner else None
-    target = view.resolve(dest)
-    draft = LayerDraft(view, 0)
-    draft.folders(target, ids)
-    for tree in trees:
-        for entry in scan(tree):
-            if not entry.path:
-                continue
-            if ids is not None:
-                entry = entry._replace(uid=ids[0], gid=ids[1])
-            path = f"{target}/{entry.path}" if target else entry.path
-            link = f"{target}/{entry.link}" if entry.kind == "hardlink" and target else entry.link
-            draft.entries[path] = entry._replace(path=path, link=link, opaque=False)
-    return _finish(draft.finished(), out)
+def _place_tree(draft: LayerDraft, tree: str, target: str, owner: tuple[int, int] | None) -> None:
+    draft.folders(target, owner)
+    for entry in scan(tree):
+        if not entry.path:
+            continue
+        path = f"{target}/{entry.path}" if target else entry.path
+        link = f"{target}/{entry.link}" if entry.kind == "hardlink" and target else entry.link
+        draft.entries[path] = entry._replace(path=path, link=link, opaque=False)
 
 
-def place_folder(base: Sequence[str], path: str, mode: int, owner: str, out: str) -> dict[str, Any]:
+def place_folder(base: Sequence[str], path: str, mode: int, owner: str, mtime: int | None, out: str) -> dict[str, Any]:
     """A layer with the folder `path`, made with `mode` and `owner` if it is not there, and its parents."""
     view = View(base)
     user = find_user(view, owner) if owner else User(0, 0)
     draft = LayerDraft(view, 0)
     draft.folders(view.resolve(path), (user.uid, user.gid), mode)
-    return _finish(draft.finished(), out)
+    return _finish(retimed(draft.finished(), view, mtime), out, mtime)
 
 
 def place_file(base: Sequence[str], path: str, entry: Sequence[Any], owner: str, out: str) -> dict[str, Any]:
@@ -138,6 +152,8 @@ def user_of(trees: Sequence[str], text: str) -> list[Any]:
     ]
 
 
-def _finish(entries: list[Entry], out: str) -> dict[str, Any]:
+def _finish(entries: list[Entry], out: str, mtime: int | None = None) -> dict[str, Any]:
+    """Write a layer's listing. Its id is its content's digest, which knows no times, unless `mtime` is a promise."""
     write_listing(out, entries)
-    return {"id": listing_digest(entries)}
+    id = listing_digest(entries)
+    return {"id": id if mtime is None else digest_of(["layer", id, "modified", mtime])}

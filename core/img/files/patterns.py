@@ -2,7 +2,8 @@
 
 An ignore file (moby/patternmatcher): one pattern a line; ``#`` in the first column is a comment; blanks around a
 pattern go; a leading ``/`` goes; ``!`` brings back; the last pattern that matches a path or a folder above it decides;
-``**`` is any number of folders. Nothing here touches a file.
+``**`` is any number of folders, and ``**x`` (no slash, nothing else wild) is anything that ends in x. Nothing here touches a
+file.
 """
 
 from __future__ import annotations
@@ -10,13 +11,27 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from img.errors import FileError, Place
 
 
+class Rule(NamedTuple):
+    """One line of an ignore file: the cleaned pattern (with its ``!``), the line's number from 1, its text."""
+
+    pattern: str
+    line: int
+    text: str
+
+
 def read_ignore(data: bytes, file: str) -> tuple[str, ...]:
     """The patterns of an ignore file in order, cleaned. Raises `FileError` naming the line of a bad one."""
-    patterns: list[str] = []
+    return tuple(rule.pattern for rule in read_rules(data, file))
+
+
+def read_rules(data: bytes, file: str) -> tuple[Rule, ...]:
+    """`read_ignore`, with where each pattern stands."""
+    rules: list[Rule] = []
     text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     for number, line in enumerate(text.split("\n"), 1):
         if line.startswith("#") or not line.strip():
@@ -39,8 +54,8 @@ def read_ignore(data: bytes, file: str) -> tuple[str, ...]:
             raise FileError(
                 f"{file}:{number}: {pattern!r} is not a pattern: {error}", place=Place(file, number, 1, number, line)
             ) from error
-        patterns.append(f"!{body}" if inverted else body)
-    return tuple(patterns)
+        rules.append(Rule(f"!{body}" if inverted else body, number, line.rstrip("\r")))
+    return tuple(rules)
 
 
 class Ignore:
@@ -61,7 +76,8 @@ class Ignore:
         excluded = False
         state: list[bool] = []
         for matched, (excludes, rule) in zip(above, self._rules, strict=True):
-            hit = matched or rule.match(path) is not None
+            # as moby/patternmatcher: a pattern that would change nothing is not tried, and does not count further down
+            hit = matched or (excludes is not excluded and rule.match(path) is not None)
             state.append(hit)
             if hit:
                 excluded = excludes
@@ -113,6 +129,8 @@ def _translate(pattern: str, stars: bool) -> str:
     """A pattern as a regular expression. Raises `ValueError`."""
     out: list[str] = []
     at, end = 0, len(pattern)
+    if stars and pattern.startswith("**") and not pattern.startswith("**/") and not is_wild(pattern[2:]):
+        return ".*" + re.escape(pattern[2:])
     while at < end:
         character = pattern[at]
         at += 1
@@ -127,7 +145,7 @@ def _translate(pattern: str, stars: bool) -> str:
         elif character == "?":
             out.append("[^/]")
         elif character == "[":
-            at = _class(pattern, at, out)
+            at = _class(pattern, at, out, "" if stars else "(?!/)")
         elif character == "\\":
             if at >= end:
                 raise ValueError("it ends with a backslash")
@@ -138,8 +156,9 @@ def _translate(pattern: str, stars: bool) -> str:
     return "".join(out)
 
 
-def _class(pattern: str, at: int, out: list[str]) -> int:
-    """Translate ``[…]`` from behind its bracket; returns where it ends. Ranges are lo-hi, ``^`` negates."""
+def _class(pattern: str, at: int, out: list[str], guard: str) -> int:
+    """Translate ``[…]`` from behind its bracket; returns where it ends. Ranges are lo-hi, ``^`` negates. `guard` keeps
+    "/" out, as filepath.Match does and ignore files do not."""
     negated = pattern.startswith("^", at)
     at += negated
     items: list[str] = []
@@ -157,7 +176,10 @@ def _class(pattern: str, at: int, out: list[str]) -> int:
         else:
             items.append("")
     body = "".join(items)
-    out.append((f"(?!/)[^{body}]" if negated else f"(?!/)[{body}]") if body else ("[^/]" if negated else "(?!)"))
+    if body:
+        out.append(f"{guard}[{'^' if negated else ''}{body}]")
+    else:
+        out.append(f"{guard}." if negated else "(?!)")
     return at + 1
 
 

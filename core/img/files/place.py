@@ -2,13 +2,15 @@
 
 As BuildKit has it: a destination that ends in "/" or is a folder gets items by their names; a folder's content goes
 into the destination itself; missing folders are made 0755, with the owner of ``--chown``; folders that are there keep
-what they are, but those inside a copied folder get its attributes. Each layer stands alone: it holds every folder on the way
-with its attributes, as an overlay's upper folder would.
+what they are, but those inside a copied folder get its attributes; nothing to copy makes nothing. Items are placed one
+after the other, so that the last of several files that a wildcard matched is the one at a destination that is no
+folder. Each layer stands alone: it holds every folder on the way with its attributes, as an overlay's upper folder
+would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from img.errors import FileError
@@ -28,7 +30,11 @@ class Placing(NamedTuple):
     owner: Owner
     mode: Mode | None
     folder: bool
-    """The destination is a folder whatever is there: it was written with a "/" or there are several sources."""
+    """The destination is a folder whatever is there: it was written with a "/"."""
+    sources: int = 1
+    """How many paths were named; a second one that would replace the first's file is an error."""
+    parents: bool = False
+    """Items keep the folders they had (``--parents``): each goes below the destination, by its whole name."""
 
 
 class LayerDraft:
@@ -84,22 +90,41 @@ class LayerDraft:
         return [e for e in entries if e.kind != "hardlink"] + [e for e in entries if e.kind == "hardlink"]
 
 
+def newest(items: Iterable[Item]) -> int:
+    """The latest modification time among items: that of the folders made for them."""
+    return max((entry.mtime for item in items for entry in item.entries), default=0)
+
+
 def place(base: View, items: Sequence[Item], placing: Placing) -> list[Entry]:
     """The new layer's entries. Raises `FileError`."""
-    newest = max((entry.mtime for item in items for entry in item.entries), default=0)
-    draft = LayerDraft(base, newest)
-    dest = base.resolve(placing.dest)
-    if not items and placing.folder:
-        draft.folders(dest, placing.owner)
+    draft = LayerDraft(base, newest(items))
+    place_onto(draft, items, placing)
+    return draft.finished()
+
+
+def place_onto(draft: LayerDraft, items: Iterable[Item], placing: Placing) -> None:
+    """Place items one after the other into a layer that may hold something already. Raises `FileError`."""
+    dest = draft.base.resolve(placing.dest)
     for item in items:
         _place_item(draft, item, dest, placing)
-    return draft.finished()
+
+
+def retimed(entries: Sequence[Entry], base: View, mtime: int | None) -> list[Entry]:
+    """Entries with what is new among them modified at `mtime` (nanoseconds), if that is given: folders of the base
+    that only lie on the way keep their own time."""
+    if mtime is None:
+        return list(entries)
+    return [entry if _is_way(entry, base.lstat(entry.path)) else entry._replace(mtime=mtime) for entry in entries]
+
+
+def _is_way(entry: Entry, below: Entry | None) -> bool:
+    return below is not None and entry == below._replace(opaque=False, source="")
 
 
 def _place_item(draft: LayerDraft, item: Item, dest: str, placing: Placing) -> None:
     top = item.entries[0]
     there = draft.lstat(dest)
-    if item.folders or "/" in item.name:
+    if placing.parents:
         _place_parents(draft, item, dest, placing)
         target = _join(dest, item.name)
     elif top.kind == "dir":
@@ -109,8 +134,13 @@ def _place_item(draft: LayerDraft, item: Item, dest: str, placing: Placing) -> N
         target = _join(dest, item.name)
     else:
         target = dest
+        if placing.sources > 1 and target in draft.entries:
+            raise FileError(
+                f"several files would become /{target}, each taking the place of the one before",
+                hint="end the destination with a / to copy them into a folder",
+            )
     adjust = _adjuster(placing)
-    if top.kind == "dir" and not item.folders:
+    if top.kind == "dir" and not (placing.parents and item.name):
         draft.folders(target, placing.owner)
     else:
         draft.folders(target.rpartition("/")[0], placing.owner)

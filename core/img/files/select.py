@@ -2,7 +2,9 @@
 
 As BuildKit has it: a path is followed through links, also at its end; ``..`` and a leading "/" stay inside; a wildcard
 that matches nothing is fine, a plain path that is not there is an error; a folder stands for what is in it; links
-inside a folder are copied as they are; files that are one inode stay one.
+inside a folder are copied as they are; files that are one inode stay one. ``**`` stands for any folders with
+``--parents``, and is ``*`` without. Excludes are relative to the folder that is copied (with ``--parents``, to where the
+path is cut), as an ignore file's patterns are to its context; what a wildcard matched is held against them by its name.
 """
 
 from __future__ import annotations
@@ -100,11 +102,11 @@ class Item(NamedTuple):
 def select(tree: Tree, selection: Selection) -> list[Item]:
     """Every item, in the order of the paths and of the names they match; files have digests. Raises `FileError`."""
     inodes: dict[tuple[int, int], tuple[str, str]] = {}
-    excludes = Ignore([posixpath.normpath(pattern).lstrip("/") for pattern in selection.excludes])
+    excludes = Ignore([_cleaned(pattern) for pattern in selection.excludes])
     items: list[Item] = []
     for path in selection.paths:
         for found, pivot in _matches(tree, path, selection):
-            item = _item(tree, found, pivot, selection, excludes, inodes)
+            item = _item(tree, found, pivot, selection, excludes, inodes, not selection.literal and is_wild(path))
             if item is not None:
                 items.append(item)
     return items
@@ -129,15 +131,33 @@ def folder_digest(root: str, ignore: Sequence[str], index: Index, selection: Sel
 
 def _matches(tree: Tree, path: str, selection: Selection) -> list[tuple[str, str]]:
     """(path, the part of it that ``--parents`` drops) of everything one path of a COPY names."""
-    head, pivot, rest = path.partition("/./") if selection.parents else ("", "", path)
-    base = _clamp(head) if pivot else ""
-    inner = _clamp(rest if pivot else path)
-    whole = "/".join(filter(None, (base, inner)))
+    if selection.parents:
+        return _below_pivot(tree, path)
+    whole = _clamp(path)
     if selection.literal or not is_wild(whole):
         if tree.lstat(tree.resolve(whole)) is None:
             raise _missing(tree, path, whole)
-        return [(whole, base)]
-    return [(found, base) for found in _expand(tree, "", whole.split("/"))]
+        return [(whole, "")]
+    return [(found, "") for found in _expand(tree, "", whole.split("/"))]
+
+
+def _below_pivot(tree: Tree, path: str) -> list[tuple[str, str]]:
+    """The same with ``--parents``: links are followed up to the first ``/./`` only."""
+    head, cut, rest = path.partition("/./")
+    inner = _clamp(rest if cut else path)
+    if cut and is_wild(head):
+        bases = [tree.resolve(found) for found in _expand(tree, "", _clamp(head).split("/"))]
+    else:
+        bases = [tree.resolve(_clamp(head)) if cut else ""]
+    if is_wild(head if cut else "") or is_wild(inner):
+        parts = inner.split("/") if inner else ["*"]
+        return [(found, base) for base in bases for found in dict.fromkeys(_below(tree, base, parts))]
+    base = bases[0]
+    whole = "/".join(filter(None, (base, inner)))
+    above = whole.rpartition("/")[0]
+    if tree.resolve(above) != above or tree.lstat(whole) is None:
+        raise _missing(tree, path, whole)
+    return [(whole, base)]
 
 
 def _clamp(path: str) -> str:
@@ -147,20 +167,13 @@ def _clamp(path: str) -> str:
 
 
 def _expand(tree: Tree, folder: str, parts: list[str]) -> Iterator[str]:
-    """Every path below `folder` that the parts of a pattern match."""
+    """Every path below `folder` that the parts of a pattern match, through links too."""
     part, rest = parts[0], parts[1:]
-    if part == "**":
-        yield from _expand_any(tree, folder, rest)
-        return
-    if not is_wild(part):
-        candidates = [part]
-    else:
+    if is_wild(part):
         rule = glob(part)
-        resolved = tree.resolve(folder)
-        entry = tree.lstat(resolved)
-        if entry is None or entry.kind != "dir":
-            return
-        candidates = [name for name in map(_base, tree.children(resolved)) if rule.match(name)]
+        candidates = [name for name in map(_base, _children(tree, tree.resolve(folder))) if rule.match(name)]
+    else:
+        candidates = [part]
     for name in candidates:
         path = f"{folder}/{name}" if folder else name
         if rest:
@@ -169,16 +182,36 @@ def _expand(tree: Tree, folder: str, parts: list[str]) -> Iterator[str]:
             yield path
 
 
-def _expand_any(tree: Tree, folder: str, rest: list[str]) -> Iterator[str]:
+def _below(tree: Tree, folder: str, parts: list[str]) -> Iterator[str]:
+    """Every path below `folder` that the parts of a pattern match; ``**`` is any folders, links are not followed."""
+    part, rest = parts[0], parts[1:]
+    if part == "**" and rest:
+        for here in _folders_below(tree, folder):
+            yield from _below(tree, here, rest)
+        return
+    rule = glob(part)
+    for entry in _children(tree, folder):
+        if rule.match(_base(entry)) is None:
+            continue
+        if not rest:
+            yield entry.path
+        elif entry.kind == "dir":
+            yield from _below(tree, entry.path, rest)
+
+
+def _folders_below(tree: Tree, folder: str) -> Iterator[str]:
+    """`folder` and every folder in it, at any depth."""
     stack = [folder]
     while stack:
         here = stack.pop()
-        if rest:
-            yield from _expand(tree, here, rest)
-        entries = list(tree.children(here))
-        if not rest:
-            yield from (entry.path for entry in entries)
-        stack.extend(entry.path for entry in reversed(entries) if entry.kind == "dir")
+        yield here
+        stack.extend(entry.path for entry in reversed(_children(tree, here)) if entry.kind == "dir")
+
+
+def _children(tree: Tree, folder: str) -> list[Entry]:
+    """What is in `folder`; nothing if it is none."""
+    top = tree.lstat(folder)
+    return list(tree.children(folder)) if top is not None and top.kind == "dir" else []
 
 
 def _base(entry: Entry) -> str:
@@ -192,26 +225,47 @@ def _item(
     selection: Selection,
     excludes: Ignore,
     inodes: dict[tuple[int, int], tuple[str, str]],
+    wild: bool,
 ) -> Item | None:
-    found = tree.resolve(path)
+    found = path if selection.parents else tree.resolve(path)
     top = tree.lstat(found)
     if top is None or top.kind == "socket":
         return None
-    name = path[len(pivot) :].lstrip("/") if selection.parents else path.rpartition("/")[2]
-    if excludes and path and excludes.excludes(path):
+    inner = path[len(pivot) :].lstrip("/")
+    name = inner if selection.parents else path.rpartition("/")[2]
+    above = inner if selection.parents else ""
+    if excludes and name and (selection.parents or wild) and _drops(tree, excludes, name, top):
         return None
     entries: list[Entry] = []
     stack = [top]
     while stack:
         entry = stack.pop()
-        if entry.kind == "dir":
-            inner = [child for child in tree.children(entry.path) if child.kind != "socket"]
-            if excludes:
-                inner = [child for child in inner if not excludes.excludes(child.path)]
-            stack.extend(reversed(inner))
         relative = entry.path[len(found) :].lstrip("/")
+        if entry.kind == "dir":
+            stack.extend(reversed(_kept(tree, excludes, entry, "/".join(filter(None, (above, relative))))))
         entries.append(_content(tree, entry, relative, name, inodes))
     return Item(name, entries, _folders(tree, path, pivot) if selection.parents else [])
+
+
+def _cleaned(pattern: str) -> str:
+    """An exclude as `Ignore` takes it."""
+    body = pattern.removeprefix("!")
+    return pattern[: len(pattern) - len(body)] + posixpath.normpath(body).lstrip("/")
+
+
+def _kept(tree: Tree, excludes: Ignore, folder: Entry, path: str) -> list[Entry]:
+    """What is copied of a folder that the excludes know as `path`."""
+    inner = (child for child in tree.children(folder.path) if child.kind != "socket")
+    if not excludes:
+        return list(inner)
+    return [child for child in inner if not _drops(tree, excludes, f"{path}/{_base(child)}".lstrip("/"), child)]
+
+
+def _drops(tree: Tree, excludes: Ignore, path: str, entry: Entry) -> bool:
+    """Whether the excludes take `entry`, which they know as `path`, away: a folder only with all that is in it."""
+    if not excludes.excludes(path):
+        return False
+    return not (entry.kind == "dir" and excludes.inverts and bool(_kept(tree, excludes, entry, path)))
 
 
 def _content(
@@ -235,7 +289,7 @@ def _folders(tree: Tree, path: str, pivot: str) -> list[Entry]:
     folders: list[Entry] = []
     for number in range(1, len(parts) + 1):
         inner = "/".join(parts[:number])
-        entry = tree.lstat(tree.resolve("/".join(filter(None, (pivot, inner)))))
+        entry = tree.lstat("/".join(filter(None, (pivot, inner))))
         if entry is not None:
             folders.append(entry._replace(path=inner))
     return folders

@@ -53,8 +53,9 @@ def find_group(view: View, text: str) -> int:
 
 
 def find_owner(view: View, text: str) -> tuple[int, int]:
-    """Owner and group of ``--chown``: a user alone, named or numbered, stands for the group of the same number."""
+    """Owner and group of ``--chown``: a number alone stands for the group of the same number, no user for root."""
     name, colon, group = text.partition(":")
+    name = name or "0"
     row = _user_row(view, name)
     if row is None and not name.isdigit():
         raise FileError(f"the image has no user {name!r}", hint="add it with useradd, or give a number")

@@ -100,9 +100,9 @@ class Exec(Node):
     """``user[:group]``, names or ids, resolved in the root's /etc/passwd and /etc/group; empty is 0:0."""
     mounts: tuple[Mount, ...] = ()
     confinement: Confinement = Confinement()
+    devices: tuple[Device, ...] = field(default=(), kw_only=True)
     proxies: Pairs = field(default=(), kw_only=True)
     """Proxy variables: given to the process, outside the identity."""
-    devices: tuple[Device, ...] = field(default=(), kw_only=True)
 
     @property
     def inputs(self) -> tuple[Node, ...]:
@@ -111,9 +111,8 @@ class Exec(Node):
 
     def fields(self) -> Document:
         c = self.confinement
-        devices = {"devices": [[device.name, device.required] for device in self.devices]} if self.devices else {}
+        devices: list[Encodable] = [[device.name, device.required] for device in self.devices]
         return {
-            **devices,
             "command": list(self.argv),
             "env": [[name, value] for name, value in self.env],
             "cwd": self.cwd,
@@ -125,6 +124,7 @@ class Exec(Node):
             "hosts": [[name, address] for name, address in c.hosts],
             "limits": [[limit.name, limit.soft, limit.hard] for limit in c.limits],
             "shm_size": c.shm_size,
+            **({"devices": devices} if devices else {}),
         }
 
     def _mounts(self) -> list[Encodable]:
@@ -186,6 +186,10 @@ def mount_document(mount: Mount, position: int | None) -> Document:
             return {"type": "tmpfs", "target": target, "size": size}
 
 
+def _mtime(seconds: int | None) -> Document:
+    return {} if seconds is None else {"mtime": seconds}
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Copy(Node):
     """Paths of `source`, copied onto `base`: what COPY does, and ADD with local files."""
@@ -209,6 +213,8 @@ class Copy(Node):
     literal: bool = False
     keep_owner: bool = False
     """Keep the source's owner when `owner` is empty (``COPY --from``)."""
+    mtime: int | None = field(default=None, kw_only=True)
+    """Unix time that everything copied, and every folder made for it, says it was modified at; None: the source's."""
 
     @property
     def inputs(self) -> tuple[Node, ...]:
@@ -225,6 +231,7 @@ class Copy(Node):
             "unpack": self.unpack,
             "literal": self.literal,
             "keep_owner": self.keep_owner,
+            **_mtime(self.mtime),
         }
 
 
@@ -237,18 +244,20 @@ class Mkdir(Node):
     path: str
     mode: int = 0o755
     owner: str = ""
+    mtime: int | None = field(default=None, kw_only=True)
+    """As of `Copy`."""
 
     @property
     def inputs(self) -> tuple[Node, ...]:
         return (self.base,)
 
     def fields(self) -> Document:
-        return {"path": self.path, "mode": self.mode, "owner": self.owner}
+        return {"path": self.path, "mode": self.mode, "owner": self.owner, **_mtime(self.mtime)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Write(Node):
-    """A file with given bytes; a heredoc of COPY is one. A `dest` with a trailing "/" gets `name` appended."""
+    """A file with given bytes; a heredoc of COPY is one, copied from there."""
 
     step = "WRITE"
     base: Node
@@ -304,7 +313,10 @@ class Link(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Merge(Node):
-    """Several filesystems on top of each other: the later wins, folders merge."""
+    """Several filesystems on top of each other: the later wins, folders merge.
+
+    ``COPY --link`` is one: of what is below, and a Copy onto nothing that knows nothing of it.
+    """
 
     step = "MERGE"
     layers: tuple[Node, ...]

@@ -111,15 +111,17 @@ class Tmpfs:
     """Bytes; 0 is the kernel's default."""
 
 
+Mount = Bind | CacheDir | Secret | Ssh | Tmpfs
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device of the machine, by its CDI name: ``vendor/class=name``, ``vendor/class`` or a class of devices."""
+    """A device of the machine for one step, by its name in the Container Device Interface (CDI)."""
 
     name: str
+    """``vendor.com/class=name``, ``vendor.com/class=*``, or ``vendor.com/class`` for the class's default."""
     required: bool = False
-
-
-Mount = Bind | CacheDir | Secret | Ssh | Tmpfs
+    """Without it the step fails; else it runs without the device."""
 
 
 @dataclass(frozen=True, slots=True)

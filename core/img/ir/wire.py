@@ -163,8 +163,8 @@ def _exec(d: Json, inputs: Sequence[Node], notes: Notes) -> Exec:
         d["user"],
         mounts,
         confinement,
-        proxies=_pairs(d.get("proxies", {})),
         devices=tuple(Device(*device) for device in d.get("devices", ())),
+        proxies=_pairs(d.get("proxies", {})),
         notes=notes,
     )
 
@@ -200,6 +200,7 @@ def _copy(d: Json, inputs: Sequence[Node], notes: Notes) -> Copy:
         d["unpack"],
         d["literal"],
         d["keep_owner"],
+        mtime=d.get("mtime"),
         notes=notes,
     )
 
@@ -209,7 +210,7 @@ _READERS: dict[str, Callable[[Json, Sequence[Node], Notes], Node]] = {
     "SOURCE": lambda d, i, notes: Source(d["scheme"], d["ref"], _pairs(d["attrs"]), notes=notes),
     "RUN": _exec,
     "COPY": _copy,
-    "MKDIR": lambda d, i, notes: Mkdir(i[0], d["path"], d["mode"], d["owner"], notes=notes),
+    "MKDIR": lambda d, i, notes: Mkdir(i[0], d["path"], d["mode"], d["owner"], mtime=d.get("mtime"), notes=notes),
     "WRITE": lambda d, i, notes: Write(
         i[0], d["path"], base64.b64decode(d["data"]), d["mode"], d["owner"], notes=notes
     ),

@@ -40,14 +40,15 @@ def unpack_archive(dest: str, *, fds: Sequence[int]) -> dict[str, Any]:
 
 
 def apply_tar(
-    read: Callable[[int], bytes], dest: str, lower: Sequence[str] = (), *, whiteouts: bool = True
+    read: Callable[[int], bytes], dest: str, lower: Sequence[str] = (), *, whiteouts: bool = True, owners: bool = True
 ) -> dict[str, Any]:
-    """Apply a layer to the folder `dest`. `lower` are the trees below it, bottom up.
+    """Apply a layer to the folder `dest`. `lower` are the trees below it, bottom up. Without `owners` everything is
+    left to who runs this, who then needs no privilege.
 
     Returns ``used_lower`` (something was taken from, or depends on, the trees below) and ``skipped`` (device nodes
     that a user namespace may not make; steps get their own /dev). Raises `LayerError`.
     """
-    tree = _Tree(dest, lower, whiteouts)
+    tree = _Tree(dest, lower, whiteouts, owners)
     try:
         for entry, content in read_tar(read):
             tree.apply(entry, content)
@@ -88,15 +89,16 @@ def clean(path: str) -> list[str]:
 class _Tree:
     """The tree in the making. Holds one descriptor: of the folder last written to."""
 
-    def __init__(self, dest: str, lower: Sequence[str], whiteouts: bool) -> None:
+    def __init__(self, dest: str, lower: Sequence[str], whiteouts: bool, owners: bool) -> None:
         self._whiteouts = whiteouts
+        self._owners = owners
         self.current = ""
         self.used_lower = False
         self.skipped = 0
         self._root = os.open(dest, FOLDER)
-        self._dest = dest
         self._lower = View(lower)
         self._times: dict[str, int] = {}
+        self._modes: dict[str, int] = {}
         self._at: tuple[str, int] | None = None
 
     def close(self) -> None:
@@ -104,21 +106,39 @@ class _Tree:
         os.close(self._root)
 
     def finish(self) -> None:
-        """Set the folders' times, which writing into them has changed."""
+        """Set the folders' times, which writing into them has changed, and the modes that waited. A folder may have
+        been replaced since, also by a link, so the way to each is gone again without following any."""
         self._leave()
-        for path, mtime in self._times.items():
-            try:
-                os.utime(f"{self._dest}/{path}" if path else self._dest, ns=(mtime, mtime), follow_symlinks=False)
-            except FileNotFoundError:
+        for path in sorted(self._times, key=len, reverse=True):
+            folder = self._reopen(path)
+            if folder is None:
                 continue
+            try:
+                if path in self._modes:
+                    os.fchmod(folder, self._modes[path])
+                os.utime(folder, ns=(self._times[path], self._times[path]))
+            finally:
+                os.close(folder)
+
+    def _reopen(self, path: str) -> int | None:
+        """A descriptor of a folder of the tree, None if there is no such folder any more."""
+        folder = os.dup(self._root)
+        for part in filter(None, path.split("/")):
+            try:
+                inner = os.open(part, FOLDER, dir_fd=folder)
+            except OSError:
+                os.close(folder)
+                return None
+            os.close(folder)
+            folder = inner
+        return folder
 
     def apply(self, entry: Entry, content: Content) -> None:
         self.current = entry.path
         parts = clean(entry.path)
         if not parts:
             if entry.kind == "dir":
-                self._attributes(self._root, entry)
-                self._times[""] = entry.mtime
+                self._folder_attributes(self._root, "", entry)
             return
         name = parts.pop()
         parent = self._enter(parts)
@@ -188,10 +208,9 @@ class _Tree:
         if below is not None and below.kind == "dir":
             inner = os.open(part, FOLDER, dir_fd=folder)
             try:
-                self._attributes(inner, below)
+                self._folder_attributes(inner, "/".join((*done, part)), below)
             finally:
                 os.close(inner)
-            self._times["/".join((*done, part))] = below.mtime
         return None
 
     def _leave(self) -> None:
@@ -227,10 +246,9 @@ class _Tree:
                     self._mark_opaque(parent, name)
         inner = os.open(name, FOLDER, dir_fd=parent)
         try:
-            self._attributes(inner, entry)
+            self._folder_attributes(inner, f"{self._path}/{name}" if self._path else name, entry)
         finally:
             os.close(inner)
-        self._times[f"{self._path}/{name}" if self._path else name] = entry.mtime
 
     def _mark_opaque(self, parent: int, name: str) -> None:
         inner = os.open(name, FOLDER, dir_fd=parent)
@@ -259,7 +277,8 @@ class _Tree:
             os.mkfifo(name, 0o600, dir_fd=parent)
         elif not self._device(parent, name, entry):
             return
-        os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        if self._owners:
+            os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
         if entry.kind != "symlink":
             os.chmod(name, entry.mode, dir_fd=parent)
         os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
@@ -318,8 +337,17 @@ class _Tree:
         finally:
             os.close(source)
 
+    def _folder_attributes(self, folder: int, path: str, entry: Entry) -> None:
+        """Like `_attributes`; what would change with later members, or stand in their way, waits for the end."""
+        self._attributes(folder, entry)
+        self._times[path] = entry.mtime
+        if not self._owners:
+            self._modes[path] = entry.mode
+            os.fchmod(folder, 0o700)
+
     def _attributes(self, file: int, entry: Entry) -> None:
-        os.fchown(file, entry.uid, entry.gid)
+        if self._owners:
+            os.fchown(file, entry.uid, entry.gid)
         os.fchmod(file, entry.mode)
         if entry.xattrs:
             write_xattrs(file, entry.xattrs)

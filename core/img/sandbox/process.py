@@ -22,12 +22,12 @@ def run(step: dict[str, Any], fds: list[int], failure: int) -> None:
     stage, told = "start", failure
     try:
         os.setsid()
-        stage = "limits"
-        _limits(step.get("limits", []))
         stage = "descriptors"
         environment = secrets.environment(step, fds[2] if len(fds) > 2 else None)
         _descriptors(fds[0], fds[1], failure)
         told = 3
+        stage = "limits"
+        _limits(step.get("limits", []))
         stage = "capabilities"
         if not step.get("insecure"):
             _bound(DEFAULT_CAPABILITIES)

@@ -6,7 +6,7 @@ Plain synchronous code that imports next to nothing: a fully cached build does n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from img.errors import ImgError
 from img.ir.nodes import Copy, Node, Source
@@ -19,6 +19,8 @@ from img.store.records import Record
 if TYPE_CHECKING:
     from img.store.store import Store
 
+T = TypeVar("T")
+
 
 class Sources(Protocol):
     """What the look-up asks about sources; the session answers through the source plugins."""
@@ -26,6 +28,15 @@ class Sources(Protocol):
     def pin(self, node: Source) -> Pin | None: ...
 
     def fetch(self, node: Source) -> Result: ...
+
+
+def placed(node: Source, ask: Callable[[Source], T]) -> T:
+    """What `ask` says of a source; its error gets the source's place."""
+    try:
+        return ask(node)
+    except ImgError as error:
+        error.place = error.place or node.notes.place
+        raise
 
 
 class Cache:
@@ -56,14 +67,18 @@ class Cache:
 
     def _pin(self, node: Node) -> Key:
         if isinstance(node, Source):
-            pin = self.sources.pin(node)
+            pin = placed(node, self.sources.pin)
             return keys.folder_source(node) if pin is None else keys.pinned_source(node, pin)
         selected = None
         if isinstance(node, Copy) and isinstance(node.source, Source):
-            found = self.sources.fetch(node.source) if self.sources.pin(node.source) is None else None
+            found = self.fetch(node.source) if self.sources.pin(node.source) is None else None
             if isinstance(found, Folder):
                 selected = self.select(node, found)
         return keys.pinned(node, [self._pinned[below.digest].digest for below in node.inputs], selected)
+
+    def fetch(self, node: Source) -> Result:
+        """The files of a source. An error gets the place of the source, if the frontend gave it one."""
+        return placed(node, self.sources.fetch)
 
     def select(self, node: Copy, source: Folder | Snapshot) -> str:
         """The content digest of what a Copy takes. An error gets the place of the Copy."""

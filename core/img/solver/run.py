@@ -105,7 +105,7 @@ class Solver:
         if isinstance(node, Scratch):
             return Snapshot()
         if isinstance(node, Source):
-            return await self._thread(self._cache.sources.fetch, node)
+            return await self._thread(self._cache.fetch, node)
         key = self._cache.pinned(node)
         if (record := await self._thread(self._cache.get, node, key)) is not None:
             return self._cached(node, record.layers, "by its definition")

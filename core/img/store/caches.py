@@ -20,7 +20,7 @@ class Cache(NamedTuple):
     """Where a step mounted it last."""
     created: float
     used: float
-    count: int
+    times: int
     """How many steps used it."""
 
 
@@ -35,13 +35,13 @@ class Caches:
         now = time.time()
         self._database.write(
             "INSERT INTO caches VALUES (?, ?, ?, ?, ?, 1) ON CONFLICT (name) DO UPDATE SET "
-            "target = excluded.target, used = excluded.used, count = count + 1",
+            "target = excluded.target, used = excluded.used, times = times + 1",
             (name, id, target, now, now),
         )
 
     def list(self) -> dict[str, Cache]:
         """All that was noted, by the folder's name."""
-        rows = self._database.read("SELECT name, id, target, created, used, count FROM caches")
+        rows = self._database.read("SELECT name, id, target, created, used, times FROM caches")
         return {row[0]: Cache(*row) for row in rows}
 
     def forget(self, name: str) -> None:

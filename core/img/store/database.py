@@ -12,7 +12,7 @@ from typing import Any
 from img.errors import StoreError
 from img.store.locks import locked
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS layers (
@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS stats (
     PRIMARY KEY (root, path)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS caches (
     name TEXT PRIMARY KEY, id TEXT NOT NULL, target TEXT NOT NULL, created REAL NOT NULL, used REAL NOT NULL,
-    count INTEGER NOT NULL) WITHOUT ROWID;
+    times INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 Row = tuple[Any, ...]

@@ -4,6 +4,7 @@
     layers/<id>/tree, layers/<id>/listing    unpacked layers and recipes (`img.store.layers`)
     img.db                                   records, names, what is remembered (SQLite, WAL)
     cache-mounts/…                           cache mounts of steps
+    sources/git, sources/trees               git repositories, and contexts checked out or unpacked (`img.store.kept`)
     locks/…                                  one file per thing that is being made
     tmp/<run>/…                              a run's own; swept when the run is over, or found dead
 
@@ -21,8 +22,9 @@ from img.store.blobs import Blobs, disk_error
 from img.store.caches import Caches
 from img.store.database import Database
 from img.store.images import Images
+from img.store.kept import Kept
 from img.store.layers import Engine, Layers
-from img.store.locks import Lock, try_lock
+from img.store.locks import Lock, shared, try_lock
 from img.store.memory import Memory, Stats
 from img.store.records import Records
 from img.store.sweep import discard
@@ -45,14 +47,16 @@ class Store:
         except OSError as error:
             raise disk_error(error, root) from error
         database = Database(root / "img.db")
-        self._database = database
+        self.database = database
         self.blobs = Blobs(root, self.tmp)
         self.layers = Layers(root, self.tmp, database, self.blobs, engine)
+        self.kept = Kept(root, self.tmp, engine)
         self.images = Images(root, self.tmp, database)
         self.records = Records(database)
         self.caches = Caches(database)
         self.pins = Memory(database, "pin")
         self.plans = Memory(database, "plan")
+        self.downloads = Memory(database, "download")
         self.selections = Memory(database, "selection")
         self.plain = Memory(database, "plain")
         self.listings = Memory(database, "listing")
@@ -65,7 +69,7 @@ class Store:
         """Blobs of layers in other forms than their own."""
         from img.store.variants import Variants
 
-        return Variants(self.layers, self.blobs, Memory(self._database, "variant"))
+        return Variants(self.layers, self.blobs, Memory(self.database, "variant"))
 
     def scratch(self) -> Path:
         """A fresh private folder of this run."""
@@ -79,7 +83,15 @@ class Store:
             self.discard(self.tmp)
             self._lease.release()
             self._lease = None
-            self._database.close()
+            self.database.close()
+
+    def using(self) -> Lock:
+        """A share of the store, for the time of a build or push: nobody prunes layers and blobs meanwhile."""
+        return shared(self.root / "locks" / "store")
+
+    def alone(self) -> Lock | None:
+        """The store without any build on it, and none that begins before the release; None if there is one."""
+        return try_lock(self.root / "locks" / "store")
 
     def sweep(self) -> None:
         """Remove what dead runs left in tmp. Runs are told apart by the lock their process held."""

@@ -84,7 +84,9 @@ def build(
     backend: Annotated[str, _one("--backend", "-b", help="Who runs the steps (see img plugins).")] = "",
     build_arg: Annotated[Words, _one("--build-arg", help="NAME=VALUE for an ARG.")] = None,
     build_context: Annotated[Words, _one("--build-context", help="NAME=folder, URL, docker-image://… …")] = None,
+    call: Annotated[str, _one("--call", help="Ask instead of building: check, outline, targets, describe.")] = "",
     cgroup_parent: Annotated[str, _one("--cgroup-parent", help="The cgroup that steps run below.")] = "",
+    check: Annotated[bool, _one("--check", help="Check the build file instead of building.")] = False,
     expect_cached: Annotated[
         Words, _one("--expect-cached", help="Fail, and say why, if a step like this runs.")
     ] = None,
@@ -117,6 +119,20 @@ def build(
     from img_cli.commands.build import build as act
 
     return act({name: [] if value is None else value for name, value in given.items()})
+
+
+@app.command()
+def lint(
+    context: Annotated[str, typer.Argument(metavar="[CONTEXT]", help="The folder with the build file.")] = ".",
+    file: Annotated[str, _one("--file", "-f", help="The build file (default: Dockerfile in CONTEXT).")] = "",
+    fix: Annotated[bool, _one("--fix", help="Repair what can be repaired without a change to the image.")] = False,
+    diff: Annotated[bool, _one("--diff", help="Show what --fix would change, and change nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """Check a build file without building, and repair it."""
+    from img_cli.commands.lint import lint as act
+
+    return act(context, file, fix, diff, json)
 
 
 app.registered_commands.extend(images_app.app.registered_commands)
@@ -203,11 +219,54 @@ def explain(
 
 
 @app.command()
+def du(
+    filter: Annotated[list[str] | None, typer.Option("--filter", "-f", help="FIELD=VALUE; may be repeated.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Every field of each record.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """Show what takes room in the store."""
+    from img_cli.commands.du import du as act
+
+    return act(filter or [], verbose, json)
+
+
+@app.command()
+def prune(
+    filter: Annotated[list[str] | None, typer.Option("--filter", help="FIELD=VALUE; may be repeated.")] = None,
+    all_: Annotated[bool, typer.Option("--all", "-a", help="Also unpacked layers of images.")] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="For scripts of docker's; img never asks.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Every field of each record.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """Remove what no image needs: cached steps, cache mounts, blobs."""
+    from img_cli.commands.du import prune as act
+
+    return act(filter or [], all_, verbose, json)
+
+
+@app.command()
 def plugins(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> int:
     """List what is installed, where it comes from, and whether it works here."""
     from img_cli.commands.plugins import plugins as act
 
     return act(json)
+
+
+contexts = typer.Typer(name="context", help="Look at a build context.", no_args_is_help=True)
+app.add_typer(contexts)
+
+
+@contexts.command("ls")
+def context_ls(
+    context: Annotated[str, typer.Argument(metavar="CONTEXT", help="A folder, a URL, or - for standard input.")],
+    file: Annotated[str, _one("--file", "-f", help="The build file, whose own ignore file counts.")] = "",
+    why: Annotated[str, _one("--why", help="Say which rule decides about this path.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """List what a build would see of a context."""
+    from img_cli.commands.context import ls as act
+
+    return act(context, file, why, json)
 
 
 @app.command()

@@ -16,27 +16,33 @@ PROGRESS = ("auto", "tty", "plain", "json", "quiet")
 
 def build(given: Mapping[str, Any]) -> int:
     """Build what the options `given`, by parameter name, ask for, and say what came of it. Raises `ImgError`."""
+    from img_cli.commands.call import answered, parse_call
     from img_cli.commands.request import request_of, settings_of
+    from img_cli.commands.warned import Warned
 
     progress, quiet = given["progress"], given["quiet"]
     if progress not in PROGRESS:
         raise UsageError(f"there is no progress {progress!r}", hint=f"one of {', '.join(PROGRESS)}")
-    for name in (given["context"], given["file"]):
-        if name == "-":
-            raise UsageError("building from standard input is not supported yet", hint="name a folder and a file")
-    if given["context"].startswith(("http://", "https://", "git@", "git://")):
-        raise UsageError("building from a URL is not supported yet", hint="clone it, and name the folder")
     request = request_of(given)
+    call = parse_call(given["call"], given["check"])
     with open_session(settings_of(given)) as session:
         stop_on_signals(session)
         if given["print_"]:
             return show_graph(session, request, given["print_"])
-        reporter = session.engine.registry.load("reporter", chosen("quiet" if quiet else progress))
+        if call:
+            return answered(session, request, call)
+        progress = chosen("quiet" if quiet else progress)
+        reporter = session.engine.registry.load("reporter", progress)
         if given["twice"]:
             from img_cli.commands.twice import twice
 
             return twice(session, request, reporter)
-        result = session.build(request, [reporter(session.engine)])
+        warned = Warned()
+        try:
+            result = session.build(request, [reporter(session.engine), warned])
+        finally:
+            if progress not in ("json", "quiet"):
+                warned.show(sys.stderr)
     _files(result, given)
     told(result, request, quiet)
     return 0

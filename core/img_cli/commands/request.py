@@ -9,6 +9,7 @@ from typing import Any
 from img.errors import UsageError
 from img.ir.values import Confinement, Limit
 from img.request import Request
+from img_cli.context import standard_input
 
 ENTITLEMENTS = ("network.host", "security.insecure", "device")
 NETWORKS = ("", "default", "host", "none")
@@ -42,6 +43,8 @@ def request_of(given: Mapping[str, Any]) -> Request:
         contexts=pairs(given["build_context"], "--build-context"),
         confinement=confinement(given),
         allow=frozenset(map(_entitlement, listed(given["allow"]))),
+        **hidden(given),
+        stdin=standard_input(given["context"], given["file"]),
     )
 
 
@@ -51,6 +54,15 @@ def _args(words: Sequence[str]) -> dict[str, str]:
     if epoch := os.environ.get(EPOCH):
         found.setdefault(EPOCH, epoch)
     return found
+
+
+def hidden(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields for ``--secret`` and ``--ssh``."""
+    if not given["secret"] and not given["ssh"]:
+        return {}
+    from img_cli.secrets import parse_secrets, parse_ssh
+
+    return {"secrets": parse_secrets(given["secret"], os.environ), "ssh": parse_ssh(given["ssh"], os.environ)}
 
 
 def settings_of(given: Mapping[str, Any]) -> dict[str, str]:

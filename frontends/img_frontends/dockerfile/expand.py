@@ -20,6 +20,7 @@ DEPTH = 100
 SIZE = 1 << 24
 """How many characters a word may become: ``ENV A=$A$A`` a few dozen times would else fill the memory."""
 
+_BLANKS = re.compile(f"[{BLANKS}]+")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -51,8 +52,6 @@ def expand(
     `raw` is for heredoc bodies: quotes mean nothing, and the escape character is always the backslash (it goes, and
     the character after it stays). `keep_unset` leaves variables that are not set as they are written: for titles.
     """
-    if "$" not in word and ("\\" if raw else escape) not in word and (raw or ("'" not in word and '"' not in word)):
-        return word
     return expansion(word, variables, escape, raw=raw, keep_unset=keep_unset).text
 
 
@@ -71,7 +70,10 @@ def expansion(
     verbatim: bool = False,
 ) -> Expansion:
     """The same with all there is to know. `verbatim` keeps quotes and escapes, but heeds them where it splits."""
-    machine = _Machine(word, variables, "\\" if raw else escape, not raw, keep_unset, verbatim)
+    escape = "\\" if raw else escape
+    if not {"$", "'", '"', "<", escape}.intersection(word):
+        return Expansion(word, tuple(filter(None, _BLANKS.split(word))), (), ())
+    machine = _Machine(word, variables, escape, not raw, keep_unset, verbatim)
     text = machine.run("", verbatim)
     return Expansion(text, tuple(machine.words()), tuple(machine.used), tuple(machine.unset))
 
@@ -150,7 +152,7 @@ class _Machine:
             self._piece.append(text)
 
     def _split(self, text: str) -> None:
-        parts = re.split(f"[{BLANKS}]+", text)
+        parts = _BLANKS.split(text)
         for part in parts[:-1]:
             word = "".join((*self._piece, part))
             if word:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from img.errors import UsageError
-
 if TYPE_CHECKING:
     from img.ir.definition import Definition
     from img.ports import FrontendRequest, Host, Report, Resolver
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
 class DockerfileFrontend:
     """Offered as the frontend ``dockerfile``. See `img.ports.Frontend`."""
 
-    calls: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ("check", "outline", "targets", "describe", "fix")
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -26,5 +24,7 @@ class DockerfileFrontend:
         return lower(request, resolver)
 
     def call(self, name: str, request: FrontendRequest, resolver: Resolver) -> Report:
-        """See `img.ports.Frontend`."""
-        raise UsageError(f"this frontend can't answer {name!r}")
+        """See `img.ports.Frontend`. Each answer's fields are those of BuildKit's sub-request (`calls.answer`)."""
+        from img_frontends.dockerfile.calls.answer import answer
+
+        return answer(name, request, resolver)

@@ -2,100 +2,170 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from img.errors import FrontendError, ImgError, Place
-from img.files.patterns import read_ignore
+from img.errors import FrontendError, ImgError, Place, UsageError
 from img.ir.definition import Advice, Definition, Target
-from img.ir.nodes import Node, Scratch, Source
-from img.ir.values import Notes, Pairs
+from img.ir.nodes import Copy, Node, Scratch, Source
+from img.ir.values import Confinement, Notes, Pairs
 from img.oci.platform import Platform
-from img.ports import FrontendRequest, Resolver
+from img.ports import BaseImage, FrontendRequest, Resolver
 from img_frontends.dockerfile import stages as grouping
+from img_frontends.dockerfile.checks.run import obeyed
+from img_frontends.dockerfile.checks.subject import Subject
+from img_frontends.dockerfile.checks.witness import Witness
 from img_frontends.dockerfile.config import METADATA
+from img_frontends.dockerfile.epoch import resolve_epoch
 from img_frontends.dockerfile.files import LAYERS
-from img_frontends.dockerfile.parse import joined, parse, parse_line
+from img_frontends.dockerfile.origins import Contexts
+from img_frontends.dockerfile.parse import joined, parse
 from img_frontends.dockerfile.reader import Script, read
-from img_frontends.dockerfile.scope import Args, platform_args
+from img_frontends.dockerfile.scope import EPOCH, Args, platform_args
 from img_frontends.dockerfile.stages import Stage
 from img_frontends.dockerfile.state import PATH, StageState
+from img_frontends.dockerfile.syntax import problems
 from img_frontends.dockerfile.tree import Instruction
+from img_frontends.dockerfile.triggers import triggers_of
 from img_frontends.dockerfile.words import Words
 
 Json = Any
 
 
+class File(NamedTuple):
+    """A build file that was read, and what the build gives it."""
+
+    request: FrontendRequest
+    resolver: Resolver
+    script: Script
+    before: tuple[Instruction, ...]
+    stages: tuple[Stage, ...]
+    args: Args
+    contexts: Contexts
+
+
 def lower(request: FrontendRequest, resolver: Resolver) -> Definition:
     """The Definition of a Dockerfile. Raises `FrontendError`, and what the resolver raises."""
     script = read(request.text, request.file)
-    instructions = parse(script)
-    before, stages = grouping.split(instructions)
+    before, stages = _checked(parse(script))
     goal = grouping.target(stages, request.target)
+    resolver = witness = Witness(resolver)
     args = Args(request.args)
-    platforms = request.platforms or (request.build_platform,)
-    targets = [
-        _Lowering(request, resolver, script, before, stages, args, str(Platform.parse(platform))).target(goal)
-        for platform in platforms
-    ]
+    file = File(request, resolver, script, before, stages, args, Contexts(request, resolver))
+    platforms = [str(Platform.parse(text)) for text in request.platforms or (request.build_platform,)]
+    targets = tuple(_Lowering(file, platform, len(platforms) > 1).target(goal) for platform in platforms)
     unused = args.unused()
-    warnings = (Advice(f"one or more build-args [{' '.join(unused)}] were not consumed"),) if unused else ()
-    return Definition(tuple(targets), warnings)
+    obeying = obeyed(Subject(request, script, before, stages, goal, witness))
+    told = (Advice(f"one or more build-args [{' '.join(unused)}] were not consumed"),) if unused else ()
+    return Definition(targets, (*told, *obeying))
+
+
+def try_out(
+    request: FrontendRequest,
+    resolver: Resolver,
+    script: Script,
+    before: tuple[Instruction, ...],
+    stages: tuple[Stage, ...],
+    goals: Sequence[Stage],
+) -> None:
+    """Lower `goals` for the first platform, for the errors and for what it asks the resolver. Raises as `lower` does."""
+    file = File(request, resolver, script, before, stages, Args(request.args), Contexts(request, resolver))
+    platform = str(Platform.parse((request.platforms or (request.build_platform,))[0]))
+    lowering = _Lowering(file, platform, False)
+    for goal in goals:
+        lowering.target(goal)
+
+
+def _checked(instructions: tuple[Instruction, ...]) -> tuple[tuple[Instruction, ...], tuple[Stage, ...]]:
+    """The global ARGs and the stages of a file without mistakes that can be seen in it. Raises `FrontendError`."""
+    found = problems(instructions)
+    try:
+        parts = grouping.split(instructions)
+    except FrontendError as error:
+        raise joined(_sorted([*found, error])) from None
+    if found:
+        raise joined(found)
+    return parts
+
+
+def _sorted(found: Sequence[FrontendError]) -> list[FrontendError]:
+    """Problems in the order of the file, each once."""
+    unique = {(error.message, error.place): error for error in found}
+    return sorted(unique.values(), key=lambda e: (e.place.line, e.place.column) if e.place else (0, 0))
 
 
 class _Lowering:
-    """One platform's way through the file."""
+    """One platform's way through the file. Problems of instructions that do not need each other are collected."""
 
-    def __init__(
-        self,
-        request: FrontendRequest,
-        resolver: Resolver,
-        script: Script,
-        before: tuple[Instruction, ...],
-        stages: tuple[Stage, ...],
-        args: Args,
-        platform: str,
-    ) -> None:
-        self._request = request
-        self._resolver = resolver
-        self._script = script
-        self._stages = stages
-        self._args = args
+    def __init__(self, file: File, platform: str, several: bool) -> None:
+        self._file = file
+        self._request = file.request
+        self._stages = file.stages
         self._platform = platform
+        self._several = several
         self._done: dict[int, StageState] = {}
         self._making: list[int] = []
-        self._context: Source | None = None
-        self._current = stages[0]
-        self._step = 0
-        self._steps = 0
-        last = stages[-1].name or "default"
-        self._globals = platform_args(request, platform, request.target or last)
-        self._declare(before)
+        self._problems: list[FrontendError] = []
+        self._current = file.stages[0]
+        self._shown = platform
+        self._step = self._steps = self._triggered = 0
+        last = file.stages[-1].name or "default"
+        self._globals = platform_args(file.request, platform, file.request.target or last)
+        self._places: dict[str, Place] = {}
+        self._declare(file.before)
+        self._epoch = self._find_epoch()
 
     def target(self, goal: Stage) -> Target:
-        """The image of stage `goal`."""
-        state = self._stage(goal)
+        """The image of stage `goal`. Raises `FrontendError` with every problem that was found on the way."""
+        try:
+            state = self._stage(goal)
+        except ImgError as error:
+            if not isinstance(error, FrontendError) and not self._problems:
+                raise
+            last = error if isinstance(error, FrontendError) else _as_problem(error)
+            raise joined(_sorted([*self._problems, last])) from error
+        if self._problems:
+            raise joined(_sorted(self._problems))
         labels = dict(self._request.labels)
         if labels:
             state.config["Labels"] = {**(state.config.get("Labels") or {}), **labels}
         image = {key: value for key, value in state.image.items() if key not in ("rootfs", "created")}
-        return Target(state.node, image, self._platform, tuple(state.layers), state.base_layers)
+        if self._request.platforms:
+            image = _for(image, self._platform)
+        return Target(state.node, image, self._platform, tuple(state.layers), state.base_layers, self._epoch)
 
     # --- arguments before the first FROM -------------------------------------------------------------------------
 
     def _declare(self, before: tuple[Instruction, ...]) -> None:
         for name in tuple(self._globals):
-            given = self._args.given(name)
+            given = self._file.args.given(name)
             if given is not None:
                 self._globals[name] = given
         for i in before:
-            words = Words(i, self._globals, self._script.escape)
+            words = Words(i, self._globals, self._file.script.escape)
             for (name, default), word in zip(i.pairs, i.words, strict=True):
-                value = self._args.given(name)
+                value = self._file.args.given(name)
                 if value is None and default is not None:
                     value = words.one(default, word.offset + len(name) + 1)
+                    self._places[name] = i.line.place(word.offset)
                 if value is not None:
                     self._globals[name] = value
+
+    def _find_epoch(self) -> int | None:
+        """What SOURCE_DATE_EPOCH stands for. The arguments of the name become that time, or go."""
+        file = self._file
+        given = file.args.given(EPOCH)
+        value = given if given is not None else self._globals.get(EPOCH, "")
+        sources = (file.args, file.contexts, file.resolver, self._platform, file.script.escape)
+        place = None if given is not None else self._places.get(EPOCH)
+        found = resolve_epoch(value, place, self._stages, self._globals, sources)
+        text = None if found is None else str(found)
+        file.args.settle(EPOCH, text)
+        if EPOCH in self._globals:
+            self._globals.pop(EPOCH)
+            if text is not None:
+                self._globals[EPOCH] = text
+        return found
 
     # --- stages --------------------------------------------------------------------------------------------------
 
@@ -106,24 +176,32 @@ class _Lowering:
         if stage.index in self._making:
             raise FrontendError(f"stage {stage.label} depends on itself", place=stage.start.line.whole)
         self._making.append(stage.index)
-        outer = (self._current, self._step, self._steps)
+        outer = (self._current, self._step, self._steps, self._triggered, self._shown)
+        try:
+            self._done[stage.index] = self._made(stage)
+        finally:
+            self._current, self._step, self._steps, self._triggered, self._shown = outer
+            self._making.pop()
+        return self._done[stage.index]
+
+    def _made(self, stage: Stage) -> StageState:
+        if stage.name:
+            context = self._file.contexts.named(stage.name, self._platform)
+            if context is not None:
+                return self._of_context(context, stage.name, stage, self._platform)
         state = self._base(stage)
-        state.globals = self._globals
-        triggers = self._triggers(state, stage)
-        self._current, self._step = stage, 1
-        self._steps = 1 + sum(1 for i in (*triggers, *stage.body) if i.keyword in LAYERS)
-        problems: list[FrontendError] = []
-        for i in (*triggers, *stage.body):
-            self._instruction(state, i, problems)
-        if problems:
-            raise joined(problems)
-        self._current, self._step, self._steps = outer
-        self._making.pop()
-        self._done[stage.index] = state
+        state.globals, state.epoch = self._globals, self._epoch
+        triggers = triggers_of(state.config.pop("OnBuild", None) or [], stage)
+        self._current, self._shown = stage, state.platform
+        self._step = 1 if isinstance(state.node, Source) else 0
+        self._steps = self._step + sum(1 for i in (*triggers, *stage.body) if i.keyword in LAYERS)
+        for number, i in enumerate((*triggers, *stage.body)):
+            self._triggered = number < len(triggers)
+            self._instruction(state, i)
         return state
 
-    def _instruction(self, state: StageState, i: Instruction, problems: list[FrontendError]) -> None:
-        words = Words(i, state.variables, self._script.escape)
+    def _instruction(self, state: StageState, i: Instruction) -> None:
+        words = Words(i, state.scope, self._file.script.escape)
         try:
             if i.keyword in METADATA:
                 METADATA[i.keyword](state, i, words)
@@ -131,72 +209,76 @@ class _Lowering:
                 self._step += 1
                 LAYERS[i.keyword](state, i, words, self)
         except FrontendError as error:
-            problems.append(error)
+            self._problems.append(error)
 
     def _base(self, stage: Stage) -> StageState:
-        """What a stage starts from: nothing, an earlier stage, or an image."""
+        """What a stage starts from: nothing, an earlier stage, a named context, or an image."""
         start = stage.start
-        words = Words(start, self._globals, self._script.escape)
+        words = Words(start, self._globals, self._file.script.escape)
         name = words.one(stage.base, start.words[0].offset)
         place = start.line.place(start.words[0].offset)
         if not name:
             hint = "give the ARG it is made of a default before the first FROM"
             raise FrontendError(f"base name ({stage.base}) should not be blank", hint=hint, place=place)
-        platform = words.flag("platform") or self._platform
+        platform = self._platform_of(stage, words)
         if name.lower() == "scratch":
-            return StageState(Scratch(), _empty(platform), platform, 0, self._args)
+            return StageState(Scratch(), _empty(platform), platform, 0, self._file.args)
         earlier = grouping.find(self._stages, name, stage.index)
         if earlier is not None:
-            return self._stage(earlier).child(self._args)
+            return self._stage(earlier).child(self._file.args)
         try:
-            found = self._resolver.image(name, str(Platform.parse(platform)))
+            context = self._file.contexts.named(name, platform)
+            found = self._file.resolver.image(name, platform) if context is None else context
         except ImgError as error:
             error.place = error.place or place
-            later = grouping.find(self._stages, name)
-            if later is not None:
+            if grouping.find(self._stages, name) is not None:
                 error.hint = f"stage {name} comes later in the file: move it up"
             raise
-        notes = Notes(f"[{stage.label} 1/{self._count(stage)}] FROM {name}", place)
-        node = Source(found.source.scheme, found.source.ref, found.source.attrs, notes=notes)
-        return StageState(node, found.config, platform, found.layers, self._args)
+        return self._of_context(found, name, stage, platform)
 
-    def _count(self, stage: Stage) -> int:
-        return 1 + sum(1 for i in stage.body if i.keyword in LAYERS)
+    def _platform_of(self, stage: Stage, words: Words) -> str:
+        """The platform of a stage's base."""
+        flag = next((flag for flag in stage.start.flags if flag.name == "platform"), None)
+        if flag is None:
+            return self._platform
+        text = words.flag("platform")
+        place = stage.start.line.place(flag.offset)
+        if not text:
+            hint = f"arguments here: {', '.join(sorted(self._globals))}"
+            raise FrontendError(f"empty platform value from {flag.value}", hint=hint, place=place)
+        try:
+            return str(Platform.parse(text))
+        except UsageError as error:
+            raise FrontendError(error.message, hint=error.hint, place=place) from None
 
-    def _triggers(self, state: StageState, stage: Stage) -> tuple[Instruction, ...]:
-        """The ONBUILD instructions of the base, which run first and are gone then."""
-        texts = state.config.pop("OnBuild", None) or []
-        found: list[Instruction] = []
-        for text in texts:
-            script = read(text.encode("utf-8", "surrogateescape"), f"ONBUILD of {stage.base}")
-            found.extend(parse_line(line, script.escape) for line in script.lines)
-        return tuple(found)
+    def _of_context(self, found: BaseImage | Source, name: str, stage: Stage, platform: str) -> StageState:
+        """A stage that starts with an image, or with files that are no image."""
+        place = stage.start.line.place(stage.start.words[0].offset)
+        image = found if isinstance(found, BaseImage) else None
+        onbuild = len(image.config.get("config", {}).get("OnBuild") or ()) if image else 0
+        steps = 1 + onbuild + sum(1 for i in stage.body if i.keyword in LAYERS)
+        prefix = self._prefix(stage, platform)
+        notes = Notes(f"[{prefix}{stage.label} 1/{steps}] FROM {name}", place, _group(stage))
+        if image is not None:
+            source = image.source
+            node = Source(source.scheme, source.ref, source.attrs, notes=notes)
+            return StageState(node, image.config, platform, image.layers, self._file.args)
+        state = StageState(Scratch(), _empty(platform), platform, 0, self._file.args)
+        assert isinstance(found, Source)
+        state.note(f"FROM {name}", Copy(Scratch(), found, ("",), "/", literal=True, notes=notes))
+        return state
 
-    # --- what instructions ask (files.Scope) -----------------------------------------------------------------------
+    # --- what instructions ask (origins.Scope) ----------------------------------------------------------------------
 
     def context(self) -> Node:
-        """The main context, with its ignore file."""
-        if self._context is None:
-            self._context = Source("local", "context", self._ignore())
-        return self._context
+        """See `Scope`."""
+        return self._file.contexts.main()
 
-    def _ignore(self) -> Pairs:
-        path = self._request.options.get("path", "")
-        for name in filter(None, (f"{path}.dockerignore" if path else "", ".dockerignore")):
-            data = self._resolver.context_file(name)
-            if data is not None:
-                patterns = read_ignore(data, name)
-                return (("ignore", "\n".join(patterns)),) if patterns else ()
-        return ()
-
-    def files_of(self, name: str, place: Place) -> Node:
-        """A stage by name or number, else an image."""
+    def files_of(self, name: str, place: Place, *, numbers: bool = True) -> Node:
+        """See `Scope`. Raises `FrontendError`, and what the resolver raises."""
         index = self._current.index
-        if name.isdigit():
-            if int(name) >= index:
-                hint = f"stages before this one: 0 to {index - 1}" if index else "there is no stage before this one"
-                raise FrontendError(f"there is no stage {name}", hint=hint, place=place)
-            return self._stage(self._stages[int(name)]).node
+        if name.isascii() and name.isdigit():
+            return self._numbered(int(name), place, numbers)
         found = grouping.find(self._stages, name, index)
         if found is not None:
             return self._stage(found).node
@@ -207,39 +289,89 @@ class _Lowering:
             hint = "move it up: a stage can only use those before it"
             raise FrontendError(f"stage {name} comes later in the file", hint=hint, place=place)
         try:
-            return self._resolver.image(name, self._platform).source
+            context = self._file.contexts.named(name, self._platform)
+            found_image = self._file.resolver.image(name, self._platform) if context is None else context
         except ImgError as error:
-            names = [stage.name for stage in self._stages[:index] if stage.name]
-            import difflib
-
-            near = difflib.get_close_matches(name, names, 1)
             error.place = error.place or place
-            if near:
-                error.hint = f"no stage has that name; did you mean {near[0]}?"
+            error.hint = self._near(name) or error.hint
             raise
+        return found_image.source if isinstance(found_image, BaseImage) else found_image
+
+    def _numbered(self, number: int, place: Place, allowed: bool) -> Node:
+        index = self._current.index
+        if not allowed:
+            hint = "give the stage a name with AS"
+            raise FrontendError(f"a mount can't be from={number}: stages go by name here", hint=hint, place=place)
+        if number >= index:
+            hint = f"stages before this one: 0 to {index - 1}" if index else "there is no stage before this one"
+            raise FrontendError(f"there is no stage {number}", hint=hint, place=place)
+        return self._stage(self._stages[number]).node
+
+    def _near(self, name: str) -> str:
+        """A hint that names a stage which may have been meant."""
+        import difflib
+
+        names = [stage.name for stage in self._stages[: self._current.index] if stage.name]
+        near = difflib.get_close_matches(name, names, 1)
+        return f"no stage has that name; did you mean {near[0]}?" if near else ""
 
     def notes(self, instruction: Instruction) -> Notes:
         """Numbered within the stage, as BuildKit does."""
         text = " ".join(instruction.line.text.split())
         shown = text if len(text) <= 300 else text[:297] + "..."
-        title = f"[{self._current.label} {self._step}/{self._steps}] {instruction.keyword} {shown}"
-        return Notes(title, instruction.line.whole)
+        stage = self._current
+        trigger = "ONBUILD " if self._triggered else ""
+        prefix = self._prefix(stage, self._shown)
+        title = f"[{prefix}{stage.label} {self._step}/{self._steps}] {trigger}{instruction.keyword} {shown}"
+        return Notes(title, instruction.line.whole, _group(stage))
+
+    def _prefix(self, stage: Stage, platform: str) -> str:
+        """What a title says of platforms if several are built: the stage's, and what it makes files for."""
+        if not self._several:
+            return ""
+        target = self._platform.partition("/")[2]
+        return f"{platform} " if platform == self._platform else f"{platform}->{target} "
+
+    def builder_arg(self, name: str) -> str:
+        """See `Scope`."""
+        return self._request.args.get(name, "")
 
     @property
     def proxies(self) -> Pairs:
-        return self._args.proxies()
+        return self._file.args.proxies()
 
     @property
-    def hostname(self) -> str:
-        return self._request.args.get("BUILDKIT_SANDBOX_HOSTNAME") or "buildkitsandbox"
+    def confinement(self) -> Confinement:
+        return self._request.confinement
+
+    @property
+    def allow(self) -> Collection[str]:
+        return self._request.allow
+
+
+def _group(stage: Stage) -> str:
+    return stage.name or str(stage.index)
+
+
+def _as_problem(error: ImgError) -> FrontendError:
+    return FrontendError(error.message, hint=error.hint, place=error.place)
 
 
 def _empty(platform: str) -> Mapping[str, Json]:
     """The configuration of ``FROM scratch``."""
+    config = {"Env": [f"PATH={PATH}"], "WorkingDir": "/"}
+    return _for({"architecture": "", "os": "", "config": config, "history": []}, platform)
+
+
+def _for(image: Mapping[str, Json], platform: str) -> dict[str, Json]:
+    """A configuration that says it is for `platform`."""
     found = Platform.parse(platform)
-    image: dict[str, Json] = {"architecture": found.architecture, "os": found.os}
+    same = (image.get("os"), image.get("architecture")) == (found.os, found.architecture)
+    made = {**image, "architecture": found.architecture, "os": found.os}
     if found.variant:
-        image["variant"] = found.variant
-    image["config"] = {"Env": [f"PATH={PATH}"], "WorkingDir": "/"}
-    image["history"] = []
-    return image
+        made["variant"] = found.variant
+    elif not same:
+        made.pop("variant", None)
+    if not same:
+        made.pop("os.version", None)
+    return made

@@ -41,9 +41,13 @@ def parse(script: Script) -> tuple[Instruction, ...]:
 
 
 def joined(problems: list[FrontendError]) -> FrontendError:
-    """The first of several problems, carrying the others."""
+    """The first of several problems, carrying the others, and what those carried."""
     first = problems[0]
-    first.others = (*first.others, *problems[1:])
+    found = list(first.others)
+    for problem in problems[1:]:
+        found += [problem, *problem.others]
+        problem.others = ()
+    first.others = tuple(found)
     return first
 
 
@@ -53,10 +57,10 @@ def parse_line(line: Line, escape: str) -> Instruction:
         raise _unknown(line)
     if line.problem is not None:
         raise line.problem
-    if not line.text and line.keyword not in MAY_BE_EMPTY:
-        raise FrontendError(f"{line.keyword} requires at least one argument", place=line.whole)
     instruction = _pairs(line, escape) if line.keyword in IN_PAIRS else _arguments(line, escape)
     _check_flags(instruction)
+    if not instruction.words and line.keyword not in MAY_BE_EMPTY:
+        raise FrontendError(f"{line.keyword} requires at least one argument", place=line.whole)
     if line.keyword == "ONBUILD":
         _check_trigger(instruction, escape)
     return instruction
@@ -88,8 +92,6 @@ def _arguments(line: Line, escape: str) -> Instruction:
         _check_health(line, at)
     tokens = _tokens("words" if line.keyword in IN_WORDS else "text", line, escape)
     words = tuple(Word(token.text, token.offset) for token in tokens if token.kind not in ("FLAG", "END"))
-    if not words and line.keyword not in MAY_BE_EMPTY:
-        raise FrontendError(f"{line.keyword} requires at least one argument", place=line.whole)
     return Instruction(line, _flags(tokens), words)
 
 
@@ -236,9 +238,7 @@ def _pairs(line: Line, escape: str) -> Instruction:
     tokens = _tokens("pairs", line, escape)
     flags = _flags(tokens)
     words = tuple(Word(token.text, token.offset) for token in tokens if token.kind != "FLAG")
-    if not words:
-        raise FrontendError(f"{line.keyword} requires at least one argument", place=line.whole)
-    legacy = line.keyword != "ARG" and "=" not in words[0].text
+    legacy = line.keyword != "ARG" and words[:1] != () and "=" not in words[0].text
     if legacy:
         words, pairs = _legacy(line, escape, words[0])
     else:

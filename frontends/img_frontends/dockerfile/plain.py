@@ -25,7 +25,7 @@ _WORD = re.compile(rf"[^{BLANK_CLASS}]+")
 
 def tokens(start: str, text: str, escape: str) -> Tokens | None:
     """The tokens of `text` in the form `start`; None if only the grammar knows."""
-    if not text and start != "exec":
+    if not text and start not in _NEVER_EMPTY:
         return []
     if text[:1] in BLANKS or text[-1:] in BLANKS:
         return None
@@ -37,7 +37,7 @@ def tokens(start: str, text: str, escape: str) -> Tokens | None:
             return None
         found.append(("FLAG", match[1], at))
         at = match.end()
-    rest = _FORMS[start](text, at, escape) if at < len(text) or start == "exec" else []
+    rest = _FORMS[start](text, at, escape) if at < len(text) or start in _NEVER_EMPTY else []
     return None if rest is None else found + rest
 
 
@@ -69,6 +69,7 @@ def _exec(text: str, at: int, escape: str) -> Tokens | None:
     return [("STRING", match[0], match.start()) for match in _STRING.finditer(text, at)]
 
 
+_NEVER_EMPTY = ("exec", "legacy")
 _FORMS: dict[str, Callable[[str, int, str], Tokens | None]] = {
     "text": _text,
     "words": _words,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from img.errors import FrontendError
-from img_frontends.dockerfile.expand import ExpandError, expand
+from img_frontends.dockerfile.expand import ExpandError, Expansion, expand, expansion
 from img_frontends.dockerfile.tree import Instruction
 
 _DURATION = re.compile(r"([0-9]*\.?[0-9]+)(ns|us|µs|ms|s|m|h)")
@@ -20,14 +20,33 @@ class Words:
         self._instruction = instruction
         self._variables = variables
         self._escape = escape
+        self.unset: dict[str, int] = {}
+        """Names that were looked up and are not set, and the offset of the word that asked first."""
 
     def one(self, word: str, offset: int = 0, *, raw: bool = False) -> str:
         """One word. Raises `FrontendError` where it stands."""
+        return self._expansion(word, offset, raw).text
+
+    def several(self, word: str, offset: int = 0) -> list[str]:
+        """The words that one becomes: variables may hold several. For EXPOSE. Raises `FrontendError`."""
+        return list(self._expansion(word, offset, False).words)
+
+    def shown(self, text: str) -> str:
+        """A text for titles: variables that are not set stay, and what can't be expanded stays as it is."""
         try:
-            return expand(word, self._variables, self._escape, raw=raw)
+            return expand(text, self._variables, self._escape, keep_unset=True)
+        except ExpandError:
+            return text
+
+    def _expansion(self, word: str, offset: int, raw: bool) -> Expansion:
+        try:
+            found = expansion(word, self._variables, self._escape, raw=raw)
         except ExpandError as error:
             place = self._instruction.line.place(offset + error.offset)
             raise FrontendError(f"{self._instruction.keyword}: {error}", place=place) from None
+        for name in found.unset:
+            self.unset.setdefault(name, offset)
+        return found
 
     def all(self) -> list[str]:
         """Every word of the instruction."""

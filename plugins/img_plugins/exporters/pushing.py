@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from img.errors import Cancelled, StoreError
@@ -13,8 +12,9 @@ from img.events import Progress
 from img.oci.reference import Reference
 from img.oci.spec import INDEXES, Descriptor, Index, Manifest
 from img.ports import Host
+from img_plugins.registry.side_by_side import side_by_side
+from img_plugins.registry.upload import Uploader
 
-THREADS = 6
 CHUNK = 1 << 20
 SILENCE = 0.1
 """Seconds between two progress events of one blob."""
@@ -24,8 +24,6 @@ class Push:
     """One push."""
 
     def __init__(self, host: Host, reference: Reference) -> None:
-        from img_plugins.registry.upload import Uploader
-
         self._host = host
         self._store = host.store
         self._reference = reference
@@ -43,9 +41,7 @@ class Push:
         else:
             manifest = Manifest.parse(data, descriptor.media_type)
             unique = {d.digest: d for d in (*manifest.layers, manifest.config) if not d.urls}
-            with ThreadPoolExecutor(THREADS, "push") as pool:
-                for done in [pool.submit(self._blob, d) for d in unique.values()]:
-                    done.result()
+            side_by_side(self._blob, unique.values())
         self._uploader.manifest(target, descriptor.media_type, data)
 
     def _document(self, descriptor: Descriptor) -> bytes:
@@ -84,6 +80,8 @@ class Push:
             chunks = self._part(descriptor.digest, offset)
         done, left = offset, length
         for data in chunks:
+            if self._host.cancelled:
+                raise Cancelled
             piece = data[:left]
             done, left = done + len(piece), left - len(piece)
             self._tell(descriptor, done)

@@ -81,6 +81,11 @@ def parse(header: str) -> list[Challenge]:
     return [Challenge(scheme, parameters) for scheme, parameters in found]
 
 
+def insufficient(header: str) -> bool:
+    """Whether a challenge says that the token was fine, and does not allow this (RFC 6750, 3.1)."""
+    return any(challenge.parameters.get("error") == "insufficient_scope" for challenge in parse(header))
+
+
 def basic(secret: Secret) -> str:
     """The Authorization header of user and password (RFC 7617)."""
     return "Basic " + base64.b64encode(f"{secret.user}:{secret.password}".encode()).decode("ascii")

@@ -58,6 +58,7 @@ class Blob(io.BufferedIOBase):
 
     def _some(self, most: int) -> bytes:
         while True:
+            self._network.check()
             try:
                 data: bytes = self._response.read(min(most, CHUNK))
             except Exception as error:
@@ -140,7 +141,7 @@ def from_offset(response: Any, offset: int, host: str, again: Callable[[], Any])
 
 
 def whole(response: Any, limit: int, host: str, what: str) -> bytes:
-    """A small document. Raises `RegistryError` if it is larger than `limit`, and `Failure`'s error if it broke off."""
+    """A small document. Raises `Broken` if it is larger than `limit`, or breaks off."""
     try:
         data: bytes = response.read(limit + 1)
     except Exception as error:
@@ -152,9 +153,9 @@ def whole(response: Any, limit: int, host: str, what: str) -> bytes:
         response.close()
         response.release_conn()
     if len(data) > limit:
-        raise RegistryError(f"{what} is larger than the {limit} bytes allowed")
+        raise Broken(f"{what} is larger than the {limit} bytes allowed")
     return data
 
 
 class Broken(RegistryError):
-    """A document that broke off while it was read: asking again may help."""
+    """A document that broke off while it was read, or did not end: asking again may help."""

@@ -103,7 +103,7 @@ def _table(document: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
 def _changing(path: Path) -> Iterator[dict[str, Any]]:
     """The file's document, to be changed; written back at the end. One at a time, also between processes."""
     path = Path(os.path.realpath(path))
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -119,6 +119,7 @@ def _changing(path: Path) -> Iterator[dict[str, Any]]:
                 _write(part, after)
                 os.replace(part, path)
         finally:
+            part.unlink(missing_ok=True)
             os.close(lock)
     except ValueError as error:
         raise UsageError(f"{path} is not JSON", hint="mend it, or move it away") from error
@@ -126,8 +127,6 @@ def _changing(path: Path) -> Iterator[dict[str, Any]]:
         raise UsageError(
             f"can't write {path}: {error.strerror}", hint="check the folder, its owner and mode"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> bytes:
@@ -138,6 +137,7 @@ def _read(path: Path) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
+    path.unlink(missing_ok=True)  # of somebody who died at it: we hold the lock
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as out:
         out.write(data)

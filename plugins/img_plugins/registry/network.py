@@ -75,8 +75,7 @@ class Network:
         """One request, once; returns urllib3's streaming response. Raises `Failure`, `Cancelled`."""
         import urllib3
 
-        if self._cancelled():
-            raise Cancelled
+        self.check()
         via = proxy_for(url, self._settings, proxy)
         try:
             return self._pool(trust, via).request(
@@ -105,9 +104,13 @@ class Network:
             seconds = min(asked, LONGEST_WAIT)
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            if self._cancelled():
-                raise Cancelled
+            self.check()
             time.sleep(min(left, 0.2))
+
+    def check(self) -> None:
+        """Raises `Cancelled` if the build was cancelled."""
+        if self._cancelled():
+            raise Cancelled
 
     def close(self) -> None:
         """Close all connections; the next request opens new ones."""
@@ -157,8 +160,7 @@ def unreachable(failure: Failure) -> RegistryError:
     import urllib3
 
     error, host = failure.cause, failure.host
-    reason = str(getattr(error, "reason", None) or error)
-    text = reason.rpartition(": ")[2].strip("<>()' ") or type(error).__name__
+    reason, text = str(getattr(error, "reason", None) or error), _words(error)
     kind = urllib3.exceptions
     if isinstance(error, kind.ProxyError):
         return RegistryError(f"can't get through the proxy {host}: {text}", hint="check HTTPS_PROXY and NO_PROXY")
@@ -170,6 +172,22 @@ def unreachable(failure: Failure) -> RegistryError:
     return RegistryError(f"can't reach the registry {host}: {text}", hint=hint)
 
 
+def _words(error: BaseException) -> str:
+    """The innermost reason of an exception that wraps others, without the objects around it."""
+    seen = 0
+    while (inner := _inner(error)) is not None and seen < 8:
+        error, seen = inner, seen + 1
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error.args[0]) if error.args else type(error).__name__
+    return text.rpartition(">: ")[2] or text
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    found = (getattr(error, "reason", None), *reversed(error.args), error.__cause__)
+    return next((item for item in found if isinstance(item, BaseException)), None)
+
+
 def _tls_words(reason: str) -> str:
     head, found, tail = reason.partition("certificate verify failed: ")
     text = tail if found else head
@@ -179,7 +197,7 @@ def _tls_words(reason: str) -> str:
 def _tls_hint(reason: str, host: str) -> str:
     if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER" in reason or "HTTP_REQUEST" in reason:
         return f'it speaks plain HTTP: [host."{host}"] plain-http = true in registries.toml, or insecure in registries.conf'
-    if "certificate required" in reason.lower() or "CERTIFICATE_REQUIRED" in reason:
+    if "CERTIFICATE_REQUIRED" in reason or "ALERT_BAD_CERTIFICATE" in reason or "ALERT_UNKNOWN_CA" in reason:
         return f"put your certificate into /etc/docker/certs.d/{host}/client.cert, and its key into client.key"
     if "certificate verify failed" in reason:
         return f"put the certificate of its authority into /etc/docker/certs.d/{host}/ca.crt"

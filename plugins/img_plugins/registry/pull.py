@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from img.errors import Cancelled, CorruptBlob, LayerError, RegistryError
 from img.events import Progress
@@ -15,8 +14,8 @@ from img.oci.spec import INDEXES, Descriptor, Index, Manifest, diff_ids, parse_o
 from img.ports import Host
 from img_plugins.registry.client import Document
 from img_plugins.registry.reader import Reader
+from img_plugins.registry.side_by_side import side_by_side
 
-THREADS = 6
 CHUNK = 1 << 20
 TRIES = 3
 """How often a blob is fetched whose bytes are wrong."""
@@ -42,9 +41,7 @@ class Puller:
         for inner in manifests:
             manifest = Manifest.parse(inner.data, inner.media_type)
             blobs.update({d.digest: d for d in (manifest.config, *manifest.layers)})
-        with ThreadPoolExecutor(THREADS, "pull") as pool:
-            for done in [pool.submit(self._blob, d) for d in blobs.values() if not d.urls]:
-                done.result()
+        side_by_side(self._blob, [descriptor for descriptor in blobs.values() if not descriptor.urls])
         for inner in manifests:
             self._layers(inner)
         descriptor = Descriptor(document.media_type, document.digest, len(document.data))
@@ -66,7 +63,7 @@ class Puller:
         if not every:
             chosen = [select(chosen, p, self._reference.familiar) for p in wanted or [host_platform()]]
         for descriptor in {d.digest: d for d in chosen}.values():
-            inner = self._reader.manifest(descriptor.digest)
+            inner = self._reader.inner(descriptor.digest)
             yield from self._manifests(inner, wanted, every, depth + 1)
 
     def _check(self, document: Document, wanted: list[Platform]) -> None:

@@ -34,6 +34,10 @@ class Reader:
         """See `Client.manifest`."""
         return self._first(self._of(target), lambda client: client.manifest(target))
 
+    def inner(self, digest: str) -> Document:
+        """A manifest that an index of this name names: it may come from wherever the index may have come from."""
+        return self._first(self._blobs, lambda client: client.manifest(digest))
+
     def digest(self, target: str) -> str:
         """See `Client.digest`."""
         return self._first(self._of(target), lambda client: client.digest(target))

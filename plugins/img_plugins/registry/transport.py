@@ -16,8 +16,8 @@ from img_plugins.registry.hosts.model import Endpoint
 from img_plugins.registry.network import READ, Failure, Network, unreachable
 
 REDIRECTS = 5
-REFRESHES = 2
-"""How often one request may be answered 401 and sent again with another header."""
+REFRESHES = 4
+"""How often one request may be answered 401 and sent again with another header: tokens end in the middle."""
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses that may be others a moment later."""
 REGISTRY = frozenset({200, 401, 403, 429, 500, 502, 503, 504})
@@ -31,6 +31,10 @@ class Busy(RegistryError):
     """The registry can't do it now. `after` is its ``Retry-After``."""
 
     after: str | None = None
+
+
+class TooLarge(RegistryError):
+    """The registry, or a proxy before it, takes no body of that size (413)."""
 
 
 class _Sent(NamedTuple):
@@ -106,7 +110,8 @@ class Transport:
             if status == 401 and sent.home and refreshed < REFRESHES:
                 refreshed += 1
                 challenge, data = response.headers.get("WWW-Authenticate", ""), read_some(response)
-                if self._grants.answer(challenge, scope, sent.header):
+                enough = refreshed > 1 and auth.insufficient(challenge)
+                if not enough and self._grants.answer(challenge, scope, sent.header):
                     continue
                 raise self.refused(response, method, url, data)
             if last or not (status in BUSY or not sent.home):
@@ -210,6 +215,8 @@ class Transport:
             return NotFound(f"{place} is not there{f': {words}' if words else ''}", hint="check the name and the tag")
         hint = "it limits how often it may be asked: log in, or try later" if status == 429 else ""
         message = f"{place} answered {status} to {method}{f': {words}' if words else ''}"
+        if status == 413:
+            return TooLarge(message, hint="a proxy before the registry limits the size of uploads")
         if status not in BUSY:
             return RegistryError(message, hint=hint)
         busy = Busy(message, hint=hint)

@@ -17,10 +17,10 @@ from img.oci.spec import Descriptor
 from img_plugins.registry.auth import Scope
 from img_plugins.registry.client import Client
 from img_plugins.registry.network import SLOW_READ
-from img_plugins.registry.transport import Busy, drop, error_codes, read_some
+from img_plugins.registry.transport import Busy, TooLarge, drop, error_codes, read_some
 
-PIECE = 16 << 20
-"""Bytes of one piece of an upload in pieces."""
+PIECE, SMALLEST = 16 << 20, 256 << 10
+"""Bytes of one piece of an upload in pieces, and of the smallest that is tried where larger ones are refused."""
 ROUNDS = 5
 """How often an upload is begun anew."""
 
@@ -46,7 +46,10 @@ class Uploader:
         self._transport = client.transport
         self._scope = Scope(client.repository, "pull,push")
         self._pieces = True
-        """Whether the registry is known to take, or not known to refuse, uploads in pieces."""
+        """False: the registry refuses uploads in pieces."""
+        self._piece_size = PIECE
+        self._too_large = 0
+        """The size of a body that was refused; 0: none was."""
 
     def has_blob(self, digest: str) -> bool:
         """Whether the repository has a blob. Raises `RegistryError`."""
@@ -64,7 +67,8 @@ class Uploader:
         for attempt in range(ROUNDS):
             try:
                 session = self._begin()
-                if attempt % 2 and self._pieces:
+                large = 0 < self._too_large <= descriptor.size
+                if self._pieces and (large or attempt % 2):
                     self._in_pieces(session, descriptor, pour)
                 else:
                     self._whole(session, descriptor, pour)
@@ -72,6 +76,8 @@ class Uploader:
             except Unauthorized:
                 raise
             except (RegistryError, _Refused) as error:
+                if isinstance(error, TooLarge):
+                    self._too_large = min(descriptor.size, self._too_large or descriptor.size)
                 if self._arrived(descriptor.digest):
                     return True
                 if attempt + 1 == ROUNDS:
@@ -172,14 +178,18 @@ class Uploader:
             raise RegistryError(f"{self._client.host} stored {stored} for the blob {descriptor.digest}")
 
     def _in_pieces(self, session: _Session, descriptor: Descriptor, pour: Pour) -> None:
-        piece, at, url, breaks = max(PIECE, session.least), 0, session.url, 0
+        at, url, breaks = 0, session.url, 0
         while at < descriptor.size:
-            length = min(piece, descriptor.size - at)
+            length = min(max(self._piece_size, session.least), descriptor.size - at)
             try:
                 url, at = self._piece(url, at, length, pour)
                 breaks = 0
             except Unauthorized:
                 raise
+            except TooLarge:
+                if length <= max(SMALLEST, session.least):
+                    raise
+                self._piece_size = length // 2
             except RegistryError:
                 breaks += 1
                 if breaks >= ROUNDS:
@@ -201,7 +211,7 @@ class Uploader:
             scope=self._scope,
             headers=headers,
             body=lambda: pour(at, length),
-            allowed=(400, 404, 405, 413, 415, 416, 501),
+            allowed=(400, 404, 405, 415, 416, 501),
             tries=1,
         )
         drop(response)

@@ -53,7 +53,7 @@ class PlainReporter:
             self._other(event)
 
     def _other(self, event: Event) -> None:
-        if isinstance(event, Warning):
+        if isinstance(event, Warning) and not event.rule:
             print(f"warning: {event.message}", file=self._out)
         elif isinstance(event, Note):
             print(event.message, file=self._out)

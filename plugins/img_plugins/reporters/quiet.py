@@ -1,4 +1,4 @@
-"""``--progress quiet``: only warnings."""
+"""``--progress quiet``: only warnings, without those of the checks of the build file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class QuietReporter:
 
     def handle(self, event: Event) -> None:
         """See `img.ports.Reporter`."""
-        if isinstance(event, Warning):
+        if isinstance(event, Warning) and not event.rule:
             print(f"warning: {event.message}", file=self._out)
 
     def close(self) -> None:

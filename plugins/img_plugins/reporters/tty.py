@@ -75,7 +75,8 @@ class TtyReporter:
         elif isinstance(event, Progress):
             self._move(event)
         elif isinstance(event, Warning):
-            self._print(f"[yellow]warning:[/] {_safe(event.message)}")
+            if not event.rule:
+                self._print(f"[yellow]warning:[/] {_safe(event.message)}")
         elif isinstance(event, Note):
             self._print(_safe(event.message))
         elif isinstance(event, BuildDone):

@@ -6,16 +6,16 @@ registry is asked: ``missing`` (the default: what the store knows is used), ``al
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import IO, Any
 
-from img.errors import LayerError, RegistryError
+from img.errors import RegistryError
 from img.ir.nodes import Source
-from img.oci.platform import Platform, runs, select
+from img.oci.platform import Platform, select
 from img.oci.reference import Reference
-from img.oci.spec import INDEXES, OCI_MANIFEST, Descriptor, Index, Manifest, diff_ids, parse_object
+from img.oci.spec import INDEXES, Descriptor, Index, Manifest, parse_object
 from img.ports import BaseImage, Host, Pin, Snapshot
+from img_plugins.sources import images
 
 
 class DockerImageSource:
@@ -45,12 +45,8 @@ class DockerImageSource:
         """The image's layers, made known to the store; their bytes stay where they are."""
         reference = Reference.parse(source.ref)
         manifest, config = self._documents(reference)
-        ids = diff_ids(config)
-        if len(ids) != len(manifest.layers):
-            raise LayerError(f"{reference} has {len(manifest.layers)} layers, but its configuration names {len(ids)}")
         origin = {"scheme": "docker-image", "ref": str(reference)}
-        layers = self._host.store.layers
-        return Snapshot(tuple(layers.add_remote(i, d, origin) for i, d in zip(ids, manifest.layers, strict=True)))
+        return images.layers_of(self._host.store, manifest, config, origin, str(reference))
 
     def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
         """A layer's bytes from the registry it came from."""
@@ -96,7 +92,7 @@ class DockerImageSource:
         if document.media_type in INDEXES or b'"manifests"' in document.data[:4096]:
             chosen = select(Index.parse(document.data).manifests, Platform.parse(platform), reference.familiar)
             store.blobs.put(document.data)
-            document = reader.manifest(chosen.digest)
+            document = reader.inner(chosen.digest)
         manifest = Manifest.parse(document.data, document.media_type)
         if not store.blobs.has(manifest.config.digest):
             store.blobs.put(reader.small_blob(manifest.config))
@@ -126,23 +122,11 @@ class DockerImageSource:
     # --- documents ------------------------------------------------------------------------------------------
 
     def _documents(self, reference: Reference) -> tuple[Manifest, dict[str, Any]]:
-        blobs = self._host.store.blobs
-        manifest = Manifest.parse(blobs.read(reference.digest), OCI_MANIFEST)
-        config = parse_object(blobs.read(manifest.config.digest), f"configuration of {reference}")
-        return manifest, config
+        return images.documents(self._host.store, reference.digest, str(reference))
 
     def _image(self, reference: Reference, platform: str) -> BaseImage:
         manifest, config = self._documents(reference)
-        wanted, has = Platform.parse(platform), Platform.of(config)
-        if has.architecture and runs(wanted, has) is None:
-            raise RegistryError(
-                f"{reference.familiar.partition('@')[0]} is for {has}, not for {wanted}",
-                hint=f"choose a base for {wanted}, or build with --platform {has}",
-            )
-        if not isinstance(config.get("config", {}), dict | None) or not isinstance(
-            config.get("history", []), list | None
-        ):
-            raise LayerError(f"the configuration of {reference} is not one of an image: {json.dumps(config)[:80]}")
+        images.checked(config, platform, reference.familiar)
         source = Source("docker-image", str(reference), (("platform", platform),))
         return BaseImage(source, config, len(manifest.layers))
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from img.errors import BackendError, FileError
+from img.errors import BackendError
 from img.files.folder import FolderTree
 from img.files.jobs import store_items
 from img.files.select import Item, Selection, select
@@ -53,7 +53,7 @@ def _difference(lower: Snapshot, upper: Snapshot) -> Snapshot:
 def _one(host: Host, node: Node, trees: list[str], out: str) -> str:
     call = host.sandbox.call
     if isinstance(node, Mkdir):
-        made = call("img.files.jobs:place_folder", trees, node.path, node.mode, node.owner, out)
+        made = call("img.files.jobs:place_folder", trees, node.path, node.mode, node.owner, _time(node.mtime), out)
     elif isinstance(node, Write):
         digest = host.store.blobs.put(node.data)
         place = os.fspath(host.store.blobs.path(digest))
@@ -76,24 +76,30 @@ def _copy(host: Host, node: Copy, source: Result, trees: list[str], scratch: Any
         tree = FolderTree(source.path, source.ignore, host.store.stats)
         items = select(tree, selection)
         tree.save()
-        if node.unpack and (archives := [item for item in items if _is_archive(item)]):
-            return _unpack(host, node, archives, items, trees, scratch)
         table = store_items(items, listing)
+        if node.unpack and any(archives := [_is_archive(item) for item in items]):
+            return _unpack(host, node, items, archives, (table, listing), trees, scratch)
     else:
         table = host.sandbox.call("img.files.jobs:pick", host.store.layers.trees(source), selection.to_json(), listing)
-    how = _how(node, len(table))
+    how = _how(node)
     made = host.sandbox.call("img.files.jobs:place_items", trees, table, listing, how, out)
     return host.store.layers.add_recipe(_path(out), made["id"])
 
 
-def _how(node: Copy, count: int) -> dict[str, Any]:
-    several = count > 1 or len(node.paths) > 1
+def _time(seconds: int | None) -> int | None:
+    return None if seconds is None else seconds * 1_000_000_000
+
+
+def _how(node: Copy) -> dict[str, Any]:
     return {
         "dest": node.dest,
         "owner": node.owner,
         "keep_owner": node.keep_owner,
         "mode": node.mode,
-        "folder": node.dest.endswith("/") or several,
+        "folder": node.dest.endswith("/"),
+        "sources": len(node.paths),
+        "parents": node.parents,
+        "mtime": _time(node.mtime),
     }
 
 
@@ -127,23 +133,31 @@ def _plain(path: str) -> Any:
     return decompressed(chunks())
 
 
-def _unpack(host: Host, node: Copy, archives: list[Item], items: list[Item], trees: list[str], scratch: Any) -> str:
-    if len(archives) != len(items):
-        raise FileError(
-            "one ADD can't unpack archives and copy other files",
-            hint="use one ADD for the archives and a COPY for the rest",
-        )
+def _unpack(
+    host: Host,
+    node: Copy,
+    items: list[Item],
+    archives: list[bool],
+    picked: tuple[list[list[Any]], str],
+    trees: list[str],
+    scratch: Any,
+) -> str:
+    """The layer of an ADD with archives among its items (`archives` says which): a tree, since the bytes of what they
+    hold exist nowhere else."""
     from img.store.pipes import write_to
 
     call = host.sandbox.call
     unpacked: list[str] = []
-    for number, item in enumerate(archives):
+    for number, (item, archive) in enumerate(zip(items, archives, strict=True)):
+        if not archive:
+            unpacked.append("")
+            continue
         place = scratch / f"unpacked-{number}"
         place.mkdir()
         write_to(_plain(item.entries[0].source), call, "img.oci.apply:unpack_archive", os.fspath(place))
         unpacked.append(os.fspath(place))
     listing, tree = scratch / "unpacked", scratch / "tree"
-    made = call("img.files.jobs:place_unpacked", trees, unpacked, node.dest, node.owner, os.fspath(listing))
+    made = call("img.files.jobs:place_unpacked", trees, *picked, unpacked, _how(node), os.fspath(listing))
     tree.mkdir()
     call("img.oci.diff:make_tree", os.fspath(listing), os.fspath(tree))
     return host.store.layers.add_tree(tree, made["id"])

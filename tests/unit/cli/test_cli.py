@@ -138,11 +138,11 @@ def test_help_everywhere(tmp_path: Path) -> None:
         (["build"], "error: missing argument 'CONTEXT'\nhint: see 'img build --help'\n"),
         (
             ["build", "/nowhere"],
-            "error: the context /nowhere does not exist\nhint: name the folder to build from, e.g. .\n",
+            "error: the context /nowhere does not exist\nhint: name a folder, a git or http URL, or - for standard input\n",
         ),
         (
             ["build", "-", "-t", "x"],
-            "error: building from standard input is not supported yet\nhint: name a folder and a file\n",
+            "error: standard input is empty\nhint: send a tar of a folder, or a build file\n",
         ),
         (
             ["build", "--progress=loud", "."],

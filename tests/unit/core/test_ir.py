@@ -10,8 +10,10 @@ from img.ir import wire
 from img.ir.definition import Advice, Definition, Target
 from img.ir.draw import dot
 from img.ir.nodes import Copy, Diff, Exec, Link, Merge, Mkdir, Node, Remove, Scratch, Source, Write
-from img.ir.values import Bind, CacheDir, Confinement, Limit, Network, Notes, Secret, Sharing, Ssh, Tmpfs
-from img.ir.walk import chain, topological
+from img.ir.values import Bind, CacheDir, Confinement, Device, Limit, Network, Notes, Secret, Sharing, Ssh, Tmpfs
+from img.ir.walk import base_of, chain, topological, width
+from img.outputs import layer_groups
+from img.ports import Snapshot
 
 BASE = Source("docker-image", "docker.io/library/debian:12@sha256:" + "0" * 64, (("platform", "linux/amd64"),))
 
@@ -39,10 +41,11 @@ def everything() -> Definition:
         "u:g",
         mounts,
         confinement,
+        devices=(Device("vendor.com/gpu=0", True),),
         proxies=(("http_proxy", "x"),),
     )
-    node = Copy(node, context, ("a*", "b"), "/d/", "1:2", "u=rwX", ("*.o",), True, True, False, True)
-    node = Mkdir(node, "/m", 0o700, "u")
+    node = Copy(node, context, ("a*", "b"), "/d/", "1:2", "u=rwX", ("*.o",), True, True, False, True, mtime=5)
+    node = Mkdir(node, "/m", 0o700, "u", mtime=5)
     node = Write(node, "/f", b"\0\xff", 0o600, "u")
     node = Link(node, "/l", "f", "u")
     node = Remove(node, "/x*", True, True)
@@ -110,6 +113,8 @@ def test_notes_and_proxies_are_outside_identity() -> None:
         Exec(BASE, ("ab", "c"), user="0"),
         Exec(BASE, ("ab", "c"), mounts=(Tmpfs("/t"),)),
         Exec(BASE, ("ab", "c"), confinement=Confinement(Network.NONE)),
+        Exec(BASE, ("ab", "c"), devices=(Device("x.com/y"),)),
+        Exec(BASE, ("ab", "c"), devices=(Device("x.com/y", True),)),
         Exec(Scratch(), ("ab", "c")),
     ],
 )
@@ -137,3 +142,27 @@ def test_inputs_come_before_their_readers_and_once() -> None:
 def test_drawing_names_each_node_once() -> None:
     text = dot(everything())
     assert text.count("[label=") == len(topological([everything().targets[0].root]))
+
+
+def test_a_linked_layer_is_one_step_of_the_chain() -> None:
+    below = Mkdir(BASE, "/a")
+    linked = Merge((below, Copy(Copy(Scratch(), BASE, ("a",), "/"), BASE, ("b",), "/")))
+    top = Mkdir(linked, "/b")
+    assert chain(top) == [BASE, below, linked, top]
+    assert [width(node) for node in chain(top)[1:]] == [1, 2, 1]
+    nested = Merge((top, Merge((Mkdir(Scratch(), "/c"), Mkdir(Scratch(), "/d")))))
+    assert (base_of(nested), width(nested)) == (top, 2)
+
+
+def test_other_merges_stand_on_nothing() -> None:
+    merged = Merge((BASE, Mkdir(BASE, "/a")))
+    assert base_of(merged) is None
+    assert chain(merged) == [merged]
+
+
+def test_layers_of_an_image_by_the_steps_that_made_them() -> None:
+    linked = Merge((Mkdir(BASE, "/a"), Copy(Copy(Scratch(), BASE, ("a",), "/"), BASE, ("b",), "/")))
+    top = Mkdir(linked, "/b")
+    target = Target(top, {}, "linux/amd64", (linked.layers[0].digest, linked.digest, top.digest), 2)
+    groups = layer_groups(target, Snapshot(("base1", "base2", "a", "copy1", "copy2", "b")))
+    assert groups == [("base1",), ("base2",), ("a",), ("copy1", "copy2"), ("b",)]

@@ -1,108 +1,17 @@
-"""From Dockerfiles to graphs, configurations and histories, with a resolver that knows one image."""
+"""From Dockerfiles to graphs: stages, bases, triggers, contexts, and problems that are told together."""
 
 from __future__ import annotations
 
 import pytest
+from tests.unit.dockerfile.lowering import CONTEXT, DIGEST, Resolver, image, problems, target
 
 from img.errors import FrontendError, NotFound
-from img.ir.definition import Advice, Target
-from img.ir.nodes import Copy, Exec, Mkdir, Scratch, Source, Write
-from img.ir.values import Bind, CacheDir, Network, Sharing, Tmpfs
+from img.ir.definition import Advice
+from img.ir.nodes import Copy, Exec, Mkdir, Scratch, Source
 from img.ir.walk import chain, topological
 from img.ports import BaseImage, FrontendRequest
-from img_frontends.dockerfile.lower import lower
-
-BASE = Source("docker-image", "docker.io/library/base:1@sha256:" + "1" * 64, (("platform", "linux/amd64"),))
-
-
-class Resolver:
-    def __init__(self, config: dict[str, object] | None = None, files: dict[str, bytes] | None = None) -> None:
-        self._config = config or {"Env": ["PATH=/bin", "B=base"], "Cmd": ["sh"]}
-        self._files = files or {}
-
-    def image(self, ref: str, platform: str) -> BaseImage:
-        if not ref.startswith("base"):
-            raise NotFound(f"there is no {ref}")
-        image = {
-            "architecture": "amd64",
-            "os": "linux",
-            "config": self._config,
-            "history": [{"created": "2020-01-01T00:00:00Z", "created_by": "base"}],
-        }
-        return BaseImage(BASE, image, 1)
-
-    def context_file(self, path: str) -> bytes | None:
-        return self._files.get(path)
-
-
-def target(text: str, resolver: Resolver | None = None, **how: object) -> Target:
-    request = FrontendRequest("Dockerfile", text.encode(), build_platform="linux/amd64", **how)  # type: ignore[arg-type]
-    return lower(request, resolver or Resolver()).targets[0]
-
-
-def config(text: str, **how: object) -> dict[str, object]:
-    return target(f"FROM base\n{text}", **how).config["config"]  # type: ignore[no-any-return]
-
-
-def history(text: str, **how: object) -> list[str]:
-    return [entry["created_by"] for entry in target(f"FROM base\n{text}", **how).config["history"][1:]]
-
-
-CONFIG = [
-    ("ENV A=1", "Env", ["PATH=/bin", "B=base", "A=1"]),
-    ("ENV B=2", "Env", ["PATH=/bin", "B=2"]),
-    ("ENV A=$B", "Env", ["PATH=/bin", "B=base", "A=base"]),
-    ("ENV A=1 C=$A", "Env", ["PATH=/bin", "B=base", "A=1", "C="]),
-    ("ARG A=1\nENV C=$A", "Env", ["PATH=/bin", "B=base", "C=1"]),
-    ("CMD a b", "Cmd", ["/bin/sh", "-c", "a b"]),
-    ('CMD ["a", "b"]', "Cmd", ["a", "b"]),
-    ("CMD a\nCMD b", "Cmd", ["/bin/sh", "-c", "b"]),
-    ('ENTRYPOINT ["x"]', "Entrypoint", ["x"]),
-    ('ENTRYPOINT ["x"]', "Cmd", None),
-    ('CMD a\nENTRYPOINT ["x"]', "Cmd", ["/bin/sh", "-c", "a"]),
-    ('SHELL ["/bin/bash", "-c"]\nCMD a', "Cmd", ["/bin/bash", "-c", "a"]),
-    ("USER a:b", "User", "a:b"),
-    ("WORKDIR /a\nWORKDIR b\nWORKDIR ../c", "WorkingDir", "/a/c"),
-    ("WORKDIR $B", "WorkingDir", "/base"),
-    ("EXPOSE 80 81/udp 90-91", "ExposedPorts", {"80/tcp": {}, "81/udp": {}, "90/tcp": {}, "91/tcp": {}}),
-    ('VOLUME /a\nVOLUME ["/b c"]', "Volumes", {"/a": {}, "/b c": {}}),
-    ("STOPSIGNAL SIGINT", "StopSignal", "SIGINT"),
-    ("LABEL a=b 'c d'=\"e f\"", "Labels", {"a": "b", "c d": "e f"}),
-    ("HEALTHCHECK NONE", "Healthcheck", {"Test": ["NONE"]}),
-    ("HEALTHCHECK CMD x y", "Healthcheck", {"Test": ["CMD-SHELL", "x y"]}),
-    (
-        'HEALTHCHECK --interval=1m30s --timeout=500ms --retries=3 CMD ["x"]',
-        "Healthcheck",
-        {"Test": ["CMD", "x"], "Interval": 90 * 10**9, "Timeout": 5 * 10**8, "Retries": 3},
-    ),
-    ("ONBUILD RUN x", "OnBuild", ["RUN x"]),
-]
-
-
-@pytest.mark.parametrize(("text", "key", "value"), CONFIG)
-def test_config(text: str, key: str, value: object) -> None:
-    assert config(text).get(key) == value
-
-
-HISTORY = [
-    ("RUN make  all", "RUN /bin/sh -c make  all # buildkit"),
-    ('RUN ["a", "b"]', "RUN a b # buildkit"),
-    ("ARG X=1\nRUN a", "RUN |1 X=1 /bin/sh -c a # buildkit"),
-    ("COPY a b /c/", "COPY a b /c/ # buildkit"),
-    ("COPY --chown=1:2 --chmod=644 a /c", "COPY --chown=1:2 --chmod=644 a /c # buildkit"),
-    ("ADD a /c", "ADD a /c # buildkit"),
-    ("WORKDIR x", "WORKDIR /x # buildkit"),
-    ('ENV A="1 2" C=3', "ENV A=1 2 C=3 # buildkit"),
-    ('CMD ["a", "b"]', 'CMD ["a" "b"] # buildkit'),
-    ("EXPOSE 81 80", "EXPOSE map[80/tcp:{} 81/tcp:{}] # buildkit"),
-    ("VOLUME /a /b", "VOLUME [/a /b] # buildkit"),
-    ("USER x", "USER x # buildkit"),
-]
-
-
-@pytest.mark.parametrize(("text", "words"), HISTORY)
-def test_history(text: str, words: str) -> None:
-    assert history(text)[-1] == words
+from img_frontends.dockerfile import lower as lowering
+from img_frontends.dockerfile.reader import Script, read
 
 
 def test_layers_and_history_agree() -> None:
@@ -118,90 +27,19 @@ def test_only_the_stages_that_are_needed() -> None:
     assert [node.argv[-1] for node in topological([made.root]) if isinstance(node, Exec)] == ["a"]
 
 
-@pytest.mark.parametrize("name", ["a", "A", "0"])
-def test_stages_by_name_and_number(name: str) -> None:
-    made = target(f"FROM base AS a\nRUN a\nFROM scratch\nCOPY --from={name} /x /x")
-    assert isinstance(made.root, Copy)
-    assert isinstance(made.root.source, Exec)
-    assert made.root.keep_owner
+def test_targets_go_by_name_in_any_case() -> None:
+    text = "FROM base AS One\nRUN 1\nFROM base AS two\nRUN 2"
+    assert target(text).root.argv[-1] == "2"  # type: ignore[attr-defined]
+    assert target(text, target="ONE").root.argv[-1] == "1"  # type: ignore[attr-defined]
+    for name, hint in (("0", "stages: one, two"), ("tow", "did you mean two?")):
+        (error,) = problems(text, target=name)
+        assert error.message == f"target stage {name!r} could not be found"
+        assert error.hint == hint
 
 
-def test_a_stage_from_a_stage_goes_on_where_it_ended() -> None:
-    made = target("FROM base AS a\nARG X=1\nENV E=$X\nWORKDIR /w\nFROM a\nRUN pwd $X")
-    assert isinstance(made.root, Exec)
-    assert made.root.cwd == "/w"
-    assert dict(made.root.env)["E"] == "1"
-    assert "X" not in dict(made.root.env)
-    assert len(made.layers) == 2
-
-
-def test_arguments() -> None:
-    text = "ARG V=1\nARG W=${V}2\nFROM base:$W AS s\nARG V\nARG N\nARG D=d\nRUN x"
-    env = dict(target(text, args={"N": "n"}).root.env)  # type: ignore[attr-defined]
-    assert (env["V"], env["N"], env["D"]) == ("1", "n", "d")
-    assert dict(target(text, args={"V": "9", "D": "8"}).root.env)["D"] == "8"  # type: ignore[attr-defined]
-
-
-def test_env_wins_over_arg() -> None:
-    env = dict(target("FROM base\nARG B=arg\nRUN x").root.env)  # type: ignore[attr-defined]
-    assert env["B"] == "base"
-
-
-def test_proxies_reach_the_process_but_not_the_key() -> None:
-    plain, proxied = target("FROM base\nRUN x"), target("FROM base\nRUN x", args={"http_proxy": "p"})
-    assert plain.root == proxied.root
-    assert proxied.root.proxies == (("http_proxy", "p"),)  # type: ignore[attr-defined]
-
-
-def test_unused_arguments_are_told() -> None:
-    request = FrontendRequest("Dockerfile", b"FROM base\nRUN x", args={"NOPE": "1"})
-    assert lower(request, Resolver()).warnings == (Advice("one or more build-args [NOPE] were not consumed"),)
-
-
-def test_platform_arguments() -> None:
-    env = dict(target("FROM base\nARG TARGETARCH\nARG BUILDPLATFORM\nRUN x").root.env)  # type: ignore[attr-defined]
-    assert (env["TARGETARCH"], env["BUILDPLATFORM"]) == ("amd64", "linux/amd64")
-
-
-def test_mounts() -> None:
-    text = (
-        "FROM base AS a\nFROM base\nWORKDIR /w\nRUN --network=none --mount=type=cache,target=c,sharing=locked,mode=0700 "
-        "--mount=from=a,source=/s,target=/t --mount=type=tmpfs,target=/m,size=64m --mount=target=/ctx,source=sub x"
-    )
-    root = target(text).root
-    assert isinstance(root, Exec)
-    assert root.confinement.network is Network.NONE
-    cache, bind, tmpfs, context = root.mounts
-    assert cache == CacheDir("/w/c", "/w/c", Sharing.LOCKED, 0o700)
-    assert bind == Bind(BASE, "/t", "/s", True)
-    assert tmpfs == Tmpfs("/m", 64 << 20)
-    assert isinstance(context, Bind)
-    assert isinstance(context.node, Copy)
-    assert context.node.paths == ("sub",)
-
-
-def test_heredocs() -> None:
-    root = target("FROM base\nRUN <<EOF\na\nb\nEOF").root
-    assert isinstance(root, Exec)
-    assert root.argv == ("/bin/sh", "-c", "a\nb\n")
-    made = target("FROM base\nENV A=1\nCOPY <<one <<'two' /d/\n$A\none\n$A\ntwo")
-    second, first = made.root, made.root.base  # type: ignore[attr-defined]
-    assert isinstance(second, Write)
-    assert (first.path, first.data) == ("/d/one", b"1\n")
-    assert (second.path, second.data) == ("/d/two", b"$A\n")
-    assert made.layers == (second.digest,)
-
-
-def test_ignore_files() -> None:
-    files = {".dockerignore": b"*.o\n", "Dockerfile.dockerignore": b"*.x\n"}
-    made = target("FROM scratch\nCOPY . /", Resolver(files=files), options={"path": "Dockerfile"})
-    assert made.root.source.attrs == (("ignore", "*.x"),)  # type: ignore[attr-defined]
-
-
-def test_triggers_of_a_base_run_first_and_are_gone() -> None:
-    made = target("FROM base\nRUN own", Resolver({"OnBuild": ["COPY . /src", "RUN trigger"]}))
-    assert [type(node) for node in chain(made.root)] == [Source, Copy, Exec, Exec]
-    assert "OnBuild" not in made.config["config"]
+def test_stages_are_looked_up_backwards() -> None:
+    made = target("FROM base AS a\nRUN 1\nFROM A AS a\nRUN 2\nFROM a\nRUN 3")
+    assert [node.argv[-1] for node in chain(made.root)[1:]] == ["1", "2", "3"]  # type: ignore[attr-defined]
 
 
 def test_scratch() -> None:
@@ -209,6 +47,19 @@ def test_scratch() -> None:
     assert isinstance(made.root, Copy)
     assert isinstance(made.root.base, Scratch)
     assert made.config["config"]["WorkingDir"] == "/"
+    assert (made.config["os"], made.config["architecture"]) == ("linux", "amd64")
+
+
+def test_a_workdir_is_a_layer_unless_it_is_the_root() -> None:
+    made = target("FROM base\nUSER u:g\nWORKDIR /a/b\nWORKDIR /a/b\nWORKDIR /")
+    first, second = chain(made.root)[1:]
+    assert isinstance(first, Mkdir)
+    assert (first.path, first.owner, first.mode) == ("/a/b", "u:g", 0o755)
+    assert isinstance(second, Mkdir)
+    assert len(made.layers) == 2
+
+
+# --- notes ----------------------------------------------------------------------------------------------------------
 
 
 def test_titles_are_numbered_within_the_stage() -> None:
@@ -218,30 +69,157 @@ def test_titles_are_numbered_within_the_stage() -> None:
         "[one 2/3] RUN a",
         "[one 3/3] RUN b",
     ]
+    titles = [node.notes.title for node in chain(target("FROM scratch\nCOPY a /\nWORKDIR /x").root)]
+    assert titles == ["", "[stage-0 1/2] COPY a /", "[stage-0 2/2] WORKDIR /x"]
+    titles = [node.notes.title for node in chain(target("FROM base AS a\nRUN a\nFROM a AS b\nRUN b").root)]
+    assert titles == ["[a 1/2] FROM base", "[a 2/2] RUN a", "[b 1/1] RUN b"]
+
+
+def test_every_node_says_its_stage() -> None:
+    text = "FROM base AS a\nRUN <<E\n#!/bin/sh\nE\nFROM base\nWORKDIR /x\nCOPY --link --from=a / /\nADD b https://x/c <<E /\nE"
+    nodes = topological([target(text).root])
+    groups = {node.notes.group for node in nodes if not isinstance(node, Scratch) and node != CONTEXT and node.inputs}
+    assert groups == {"a", "1"}
+
+
+# --- contexts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "pattern"), [("Dockerfile", "*.x"), ("other/Dockerfile", "*.o"), ("", "*.o")])
+def test_ignore_files(path: str, pattern: str) -> None:
+    files = {".dockerignore": b"*.o\n", "Dockerfile.dockerignore": b"*.x\n"}
+    made = target("FROM scratch\nCOPY . /", Resolver(files=files), options={"path": path})
+    assert made.root.source.attrs == (("ignore", pattern),)  # type: ignore[attr-defined]
+
+
+def test_a_context_that_is_an_image() -> None:
+    other = Source("docker-image", "docker.io/library/other@" + DIGEST)
+    resolver = Resolver(named={"base": BaseImage(other, image({"User": "u"}), 3)})
+    for name in ("base", "base:latest", "docker.io/library/base"):
+        made = target(f"FROM {name}\nRUN x", resolver, contexts={"base": "docker-image://other"})
+        assert made.root.root == other  # type: ignore[attr-defined]
+        assert (made.root.user, made.base_layers) == ("u", 3)  # type: ignore[attr-defined]
+    assert target("FROM base:1\nRUN x", resolver, contexts={"base": ""}).root.root != other  # type: ignore[attr-defined]
+
+
+def test_a_context_takes_the_place_of_a_stage() -> None:
+    resolver = Resolver(named={"deps": Source("local", "deps")})
+    text = "FROM nowhere AS deps\nRUN never\nFROM scratch\nCOPY --from=deps a /"
+    made = target(text, resolver, contexts={"deps": "dir"})
+    assert isinstance(made.root, Copy)
+    copied = made.root.source
+    assert isinstance(copied, Copy)
+    assert copied.source == Source("local", "deps")
+
+
+def test_files_as_a_base_are_a_layer() -> None:
+    resolver = Resolver(named={"files": Source("local", "files")})
+    made = target("FROM files\nRUN x", resolver, contexts={"files": "dir"})
+    below = made.root.root  # type: ignore[attr-defined]
+    assert isinstance(below, Copy)
+    assert made.layers == (below.digest, made.root.digest)
+    assert made.base_layers == 0
+    assert [entry["created_by"] for entry in made.config["history"]] == ["FROM files", "RUN /bin/sh -c x # buildkit"]
+
+
+def test_no_context_is_called_scratch_or_context() -> None:
+    resolver = Resolver(named={"scratch": Source("local", "x"), "context": Source("local", "x")})
+    assert isinstance(target("FROM scratch\nCOPY a /", resolver, contexts={"scratch": "x"}).root.base, Scratch)  # type: ignore[attr-defined]
+
+
+# --- triggers -------------------------------------------------------------------------------------------------------
+
+
+def test_triggers_of_a_base_run_first_and_are_gone() -> None:
+    made = target("FROM base\nRUN own", Resolver({"OnBuild": ["COPY . /src", "RUN trigger", "ENV A=1"]}))
+    assert [type(node) for node in chain(made.root)] == [Source, Copy, Exec, Exec]
+    assert "OnBuild" not in made.config["config"]
+    assert [node.notes.title for node in chain(made.root)[1:]] == [
+        "[stage-0 2/4] ONBUILD COPY . /src",
+        "[stage-0 3/4] ONBUILD RUN trigger",
+        "[stage-0 4/4] RUN own",
+    ]
+    assert dict(made.root.env)["A"] == "1"  # type: ignore[attr-defined]
+
+
+def test_triggers_of_a_stage_run_in_its_children_only() -> None:
+    text = "FROM base AS a\nONBUILD RUN t\nRUN a\nFROM a AS b\nRUN b\nFROM b\nRUN c"
+    made = target(text)
+    assert [node.argv[-1] for node in chain(made.root)[1:]] == ["a", "t", "b", "c"]  # type: ignore[attr-defined]
+    assert target(text, target="a").config["config"]["OnBuild"] == ["RUN t"]
+    assert "OnBuild" not in target(text, target="b").config["config"]
+
+
+def test_triggers_name_stages_of_the_file_they_run_in() -> None:
+    resolver = Resolver({"OnBuild": ["COPY --from=src /a /", "RUN --mount=from=src,target=/m x", "RUN <<E\n1\nE"]})
+    made = target("FROM scratch AS src\nCOPY a /\nFROM base", resolver)
+    copy, mounted, heredoc = chain(made.root)[1:]
+    assert isinstance(copy, Copy)
+    assert isinstance(copy.source, Copy)
+    assert mounted.mounts[0].node == copy.source  # type: ignore[attr-defined]
+    assert heredoc.argv[-1] == "1\n"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "message"),
+    [
+        ("FROM x", "FROM isn't allowed as an ONBUILD trigger"),
+        ("RUN a\nRUN b", "an ONBUILD trigger must be one instruction"),
+        ("NOPE", "unknown instruction: NOPE"),
+        ("RUN --network=x y", "--network can't be 'x'"),
+    ],
+)
+def test_wrong_triggers(trigger: str, message: str) -> None:
+    (error,) = problems("FROM base", Resolver({"OnBuild": [trigger]}))
+    assert error.message == message
+
+
+# --- problems -------------------------------------------------------------------------------------------------------
+
+
+def test_problems_of_all_stages_are_told_together() -> None:
+    text = (
+        "FROM base AS a\nEXPOSE x\nRUN ok\nSTOPSIGNAL y\n"
+        "FROM base\nCOPY --from=a / /\nWORKDIR $NONE\nCOPY --from=9 / /\nUSER ${U:?u}"
+    )
+    found = problems(text)
+    assert [error.place.line for error in found if error.place] == [2, 4, 7, 8, 9]
+
+
+def test_problems_of_syntax_are_told_wherever_they_are() -> None:
+    text = (
+        "FROM base AS unused\nRUN --network=x y\nSHELL x\nHEALTHCHECK NOPE\nONBUILD FROM y\nCOPY a\n"
+        'RUN --mount=typ=x y\nVOLUME [""]\nRUN --mount=type=$T y\nFROM base'
+    )
+    assert [error.place.line for error in problems(text) if error.place] == [2, 3, 4, 5, 6, 7, 8]
+
+
+def test_problems_of_stages_that_are_not_needed_are_not_told() -> None:
+    target("FROM base AS unused\nEXPOSE x\nCOPY --from=9 / /\nFROM base\nRUN x")
+
+
+def test_a_problem_of_a_stage_used_twice_is_told_once() -> None:
+    text = "FROM $NONE AS a\nFROM base\nCOPY --from=a / /\nCOPY --from=a / /"
+    assert [error.message for error in problems(text)] == ["base name ($NONE) should not be blank"]
+
+
+def test_an_image_that_is_not_there_beside_other_problems() -> None:
+    found = problems("FROM base AS a\nEXPOSE x\nFROM nothing\nCOPY --from=a / /\nFROM a\nCOPY --from=nothing / /")
+    assert [error.message.partition(":")[0] for error in found] == ["invalid port 'x'", "there is no nothing"]
+    with pytest.raises(NotFound) as caught:
+        target("FROM nothing")
+    assert str(caught.value.place) == "Dockerfile:1:6"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("RUN x", "no build stage in current context"),
+        ("ARG x=1", "the file has no FROM"),
         ("FROM base AS 1x", "invalid stage name '1x'"),
         ("FROM a b", "FROM takes an image, or an image AS a name"),
         ("FROM $NONE", "base name ($NONE) should not be blank"),
-        ("FROM base\nCOPY --from=5 a b", "there is no stage 5"),
-        ("FROM base\nCOPY --from=$x a b", "variable expansion is not supported for --from"),
-        ("FROM base\nCOPY a", "COPY requires at least a source and a destination"),
-        ("FROM base\nEXPOSE x", "invalid port 'x'"),
-        ("FROM base\nSTOPSIGNAL NOPE", "invalid signal 'NOPE'"),
-        ("FROM base\nSHELL x", "SHELL takes a JSON array"),
-        ("FROM base\nONBUILD FROM x", "FROM isn't allowed as an ONBUILD trigger"),
-        ("FROM base\nHEALTHCHECK --interval=1x CMD a", "--interval=1x is no duration"),
-        ("FROM base\nRUN --mount=type=cache x", "a cache mount needs a target"),
-        ("FROM base\nRUN --mount=type=cach,target=/x x", "unsupported mount type 'cach'"),
-        ("FROM base\nRUN --mount=type=tmpfs,target=/x,idd=1 x", "a tmpfs mount has no option 'idd'"),
-        ("FROM base\nRUN --network=maybe x", "--network can't be 'maybe'"),
-        ("FROM base\nADD http://x/y /", "ADD from the network is not supported yet"),
         ("FROM base\nENV A=${B:?needed\nRUN x", "ENV: a } is missing"),
-        ("FROM base\nUSER ${NONE:?set it}", "USER: NONE: set it"),
     ],
 )
 def test_errors(text: str, message: str) -> None:
@@ -249,6 +227,20 @@ def test_errors(text: str, message: str) -> None:
         target(text)
     assert caught.value.message == message
     assert caught.value.place is not None
+
+
+def test_advice_of_the_reader_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Advised(Script):
+        advice = (Advice("careful"),)
+
+    def advised(data: bytes, file: str) -> Script:
+        script = read(data, file)
+        return Advised(script.directives, script.escape, script.lines)
+
+    monkeypatch.setattr(lowering, "read", advised)
+    request = FrontendRequest("Dockerfile", b"FROM base", args={"X": "1"})
+    found = lowering.lower(request, Resolver()).warnings
+    assert [advice.message for advice in found] == ["careful", "one or more build-args [X] were not consumed"]
 
 
 def test_a_long_file_stays_linear() -> None:

@@ -10,8 +10,9 @@ import pytest
 from img.errors import FileError
 from img.files.folder import FolderTree
 from img.files.modes import Mode
-from img.files.place import Placing, place
+from img.files.place import Placing, place, retimed
 from img.files.select import Selection, items_digest, select
+from img.files.users import find_owner
 from img.files.view import View
 
 
@@ -36,7 +37,7 @@ def placed(context: Path, paths: list[str], dest: str, base: Path | None = None,
     owner = how.pop("owner", (0, 0))
     mode = Mode.parse(str(how.pop("mode"))) if "mode" in how else None
     view = View([str(base)] if base else [])
-    placing = Placing(dest, owner, mode, dest.endswith("/") or len(paths) > 1)  # type: ignore[arg-type]
+    placing = Placing(dest, owner, mode, dest.endswith("/"), len(paths), selection.parents)  # type: ignore[arg-type]
     entries = place(view, items, placing)
     return {e.path: f"{e.kind} {e.mode:o} {e.uid}:{e.gid}" for e in entries}
 
@@ -52,7 +53,16 @@ D = "dir 755 0:0"
         (["a.txt"], "/x/", {"": D, "x": D, "x/a.txt": F}),
         (["a.txt"], "/p/q/x", {"": D, "p": D, "p/q": D, "p/q/x": F}),
         (["*.txt"], "/x/", {"": D, "x": D, "x/a.txt": F, "x/b.txt": F}),
-        (["*.none"], "/x/", {"": D, "x": D}),
+        (["*.none"], "/x/", {"": D}),
+        (["*.none", "a.txt"], "/x/", {"": D, "x": D, "x/a.txt": F}),
+        (["*.txt"], "/x", {"": D, "x": F}),
+        (["[ab].txt"], "/x/", {"": D, "x": D, "x/a.txt": F, "x/b.txt": F}),
+        (["?.txt"], "/x/", {"": D, "x": D, "x/a.txt": F, "x/b.txt": F}),
+        (["[^a].txt"], "/x/", {"": D, "x": D, "x/b.txt": F}),
+        (["file-lin*"], "/x/", {"": D, "x": D, "x/file-link": F}),
+        (["**/two"], "/x/", {"": D}),
+        (["d/**"], "/x/", {"": D, "x": D, "x/one": F, "x/two": F}),
+        (["d", "link"], "/x", {"": D, "x": D, "x/one": F, "x/sub": "dir 750 0:0", "x/sub/two": F}),
         (["d"], "/x", {"": D, "x": D, "x/one": F, "x/sub": "dir 750 0:0", "x/sub/two": F}),
         (["d/"], "/", {"": D, "one": F, "sub": "dir 750 0:0", "sub/two": F}),
         (["link"], "/x", {"": D, "x": D, "x/one": F, "x/sub": "dir 750 0:0", "x/sub/two": F}),
@@ -66,13 +76,113 @@ def test_where_things_land(context: Path, paths: list[str], dest: str, expected:
     assert placed(context, paths, dest) == expected
 
 
-def test_parents_are_kept_on_request(context: Path) -> None:
-    found = placed(context, ["d/sub/two"], "/x/", parents=True)
-    assert found == {"": D, "x": D, "x/d": D, "x/d/sub": "dir 750 0:0", "x/d/sub/two": F}
+def test_the_last_of_several_matches_is_what_a_destination_becomes(context: Path) -> None:
+    items = select(FolderTree(str(context), ()), Selection(("*.txt",)))
+    (entry,) = [e for e in place(View([]), items, Placing("/x", None, None, False)) if e.path == "x"]
+    assert entry.source.endswith("b.txt")
 
 
-def test_excludes(context: Path) -> None:
-    assert "sub" not in placed(context, ["d"], "/", excludes=("d/sub",))
+def test_named_files_do_not_take_each_others_place(context: Path) -> None:
+    with pytest.raises(FileError, match="several files would become /x") as caught:
+        placed(context, ["a.txt", "b.txt"], "/x")
+    assert "end the destination with a /" in caught.value.hint
+    with pytest.raises(FileError, match="/x is a file"):
+        placed(context, ["a.txt", "d"], "/x")
+
+
+def test_several_files_into_a_folder_that_is_there(context: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    (base / "app").mkdir(parents=True)
+    assert {"app/a.txt", "app/b.txt"} <= set(placed(context, ["a.txt", "b.txt"], "/app", base))
+
+
+SUB = "dir 750 0:0"
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["d/sub/two"], {"d": D, "d/sub": SUB, "d/sub/two": F}),
+        (["d/./sub/two"], {"sub": SUB, "sub/two": F}),
+        (["./d/sub"], {"d": D, "d/sub": SUB, "d/sub/two": F}),
+        (["d/sub/./two"], {"two": F}),
+        (["link/./sub/two"], {"sub": SUB, "sub/two": F}),
+        (["d*/./sub/t*"], {"sub": SUB, "sub/two": F}),
+        (["d*/./none"], None),
+        (["file-link"], {"file-link": "symlink 777 0:0"}),
+        (["d/./*"], {"one": F, "sub": SUB, "sub/two": F}),
+        (["**/two"], {"d": D, "d/sub": SUB, "d/sub/two": F}),
+        (["d/**/two"], {"d": D, "d/sub": SUB, "d/sub/two": F}),
+        (["d/./**/two"], {"sub": SUB, "sub/two": F}),
+        (["*/one", "a.txt"], {"a.txt": F, "d": D, "d/one": F}),
+        (["none/**/x", "a.txt/**"], None),
+    ],
+)
+def test_parents_are_kept_on_request(context: Path, paths: list[str], expected: dict[str, str] | None) -> None:
+    found = placed(context, paths, "/x/", parents=True)
+    assert found == {"": D, **({"x": D, **{f"x/{k}": v for k, v in expected.items()}} if expected is not None else {})}
+
+
+def test_a_path_that_is_not_there_is_an_error_with_parents_too(context: Path) -> None:
+    with pytest.raises(FileError, match="there is no 'd/./none'"):
+        placed(context, ["d/./none"], "/x/", parents=True)
+    for path in ("link/one", "escape/passwd"):
+        with pytest.raises(FileError, match=f"there is no {path!r}"):
+            placed(context, [path], "/x/", parents=True)
+
+
+@pytest.mark.parametrize(
+    ("paths", "excludes", "left"),
+    [
+        (["d"], ("sub",), {"one"}),
+        (["d"], ("sub/two",), {"one", "sub"}),
+        (["d"], ("d/sub",), {"one", "sub", "sub/two"}),
+        (["d"], ("**/two",), {"one", "sub"}),
+        (["d"], ("/one", "sub"), set()),
+        (["d"], ("*", "!one"), {"one"}),
+        (["d"], ("sub", "!sub/two"), {"one", "sub", "sub/two"}),
+        (["."], ("d/sub", "*link", "escape", "*.txt"), {"d", "d/one"}),
+        (["*.txt"], ("b*",), {"a.txt"}),
+        (["a.txt"], ("a.txt",), {"a.txt"}),
+        (["d/*"], ("one",), {"two"}),
+    ],
+)
+def test_excludes(context: Path, paths: list[str], excludes: tuple[str, ...], left: set[str]) -> None:
+    assert set(placed(context, paths, "/", excludes=excludes)) - {""} == left
+
+
+@pytest.mark.parametrize(
+    ("excludes", "left"),
+    [(("d/sub",), {"d", "d/one"}), (("sub",), {"d", "d/one", "d/sub", "d/sub/two"}), (("d",), set())],
+)
+def test_excludes_are_relative_to_the_cut_with_parents(
+    context: Path, excludes: tuple[str, ...], left: set[str]
+) -> None:
+    assert set(placed(context, ["d"], "/", parents=True, excludes=excludes)) - {""} == left
+
+
+def test_times_can_be_set(context: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    (base / "app").mkdir(parents=True)
+    os.utime(base / "app", (5, 5))
+    view = View([str(base)])
+    items = select(FolderTree(str(context), ()), Selection(("d",)))
+    entries = place(view, items, Placing("/app/x", (0, 0), None, False))
+    times = {e.path: e.mtime for e in retimed(entries, view, 9)}
+    assert times["app"] == 5 * 10**9
+    assert {times[path] for path in ("app/x", "app/x/one", "app/x/sub/two")} == {9}
+    assert retimed(entries, view, None) == entries
+
+
+def test_owners_of_chown(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "passwd").write_text("root:x:0:0::/:\nu:x:7:8::/:\n")
+    (tmp_path / "etc" / "group").write_text("g:x:9:\n")
+    view = View([str(tmp_path)])
+    cases = {"5": (5, 5), "5:6": (5, 6), "u": (7, 8), "u:g": (7, 9), "7": (7, 7), ":6": (0, 6), "5:": (5, 5)}
+    assert {text: find_owner(view, text) for text in cases} == cases
+    with pytest.raises(FileError, match="the image has no user 'v'"):
+        find_owner(view, "v")
 
 
 def test_owner_and_mode(context: Path) -> None:
