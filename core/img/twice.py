@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from typing import NamedTuple
 
+from img.digest import is_digest
 from img.errors import ImgError
 from img.images.compare import Difference, between
 from img.images.provider import Found
@@ -22,7 +23,6 @@ from img.ir.nodes import Source
 from img.ir.walk import topological
 from img.oci.closure import OneImage
 from img.oci.compress import decompressed
-from img.oci.reference import Reference
 from img.oci.retell import members
 from img.oci.spec import Descriptor, Manifest
 from img.outputs import NAMED
@@ -79,19 +79,33 @@ def build_twice(session: Session, request: Request, observers: Sequence[Reporter
             time.sleep(max(0.0, ended + 1.1 - time.time()))
             fresh = stack.enter_context(Session(room / number, session.engine.settings, session.registry))
             _lend(session.store, fresh.store, definition)
-            fresh.build_definition(definition, options, contexts, observers)
+            with _cancelled_with(session, fresh):
+                fresh.build_definition(definition, options, contexts, observers)
             found.append(find(fresh.engine, NAME))
             ended = time.time()
         return _verdict(*found)
 
 
+@contextmanager
+def _cancelled_with(session: Session, fresh: Session) -> Iterator[None]:
+    """Whoever stops `session` stops `fresh`, which ends well by itself."""
+    session.engine.check()
+    forget = session.engine.on_cancel(fresh.cancel)
+    session.engine.busy = True
+    try:
+        yield
+    finally:
+        session.engine.busy = False
+        forget()
+
+
 def _lend(store: Store, fresh: Store, definition: Definition) -> None:
     """Give the bases that `definition` stands on to the fresh store, as far as `store` has them."""
     for node in topological([target.root for target in definition.targets]):
-        if not isinstance(node, Source) or node.scheme != "docker-image":
+        if not isinstance(node, Source) or node.scheme not in ("docker-image", "oci-layout"):
             continue
-        digest = Reference.parse(node.ref).digest
-        if not digest or not store.blobs.has(digest):
+        digest = node.ref.rpartition("@")[2]
+        if not is_digest(digest) or not store.blobs.has(digest):
             continue
         manifest = Manifest.parse(store.blobs.read(digest))
         for wanted in (*manifest.layers, manifest.config):

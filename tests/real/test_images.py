@@ -449,4 +449,8 @@ def test_twice_names_the_file_and_the_cause(busybox: str, work: Path) -> None:
     status, said = twice("RUN echo same > /f", "rewrite-timestamp=false")
     assert status == 1
     assert "likely cause: a time stamp: set SOURCE_DATE_EPOCH" in said
+    (context / "Dockerfile").write_text(f"FROM {busybox}\nRUN echo same > /f\n")
+    argv = ("build", "--twice", "-o", "type=image,rewrite-timestamp=true", str(context))
+    done = img(*argv, root=work / "s", env={"SOURCE_DATE_EPOCH": "0"})
+    assert "Reproducible: both builds gave" in done.stderr, done.stderr
     assert ok(img("ls", "-q", root=work / "s")) == ""

@@ -21,7 +21,7 @@ from img.oci.spec import MAX_DOCUMENT, Descriptor
 from img.oci.untar import Content, from_chunks, read_tar
 from img.store.blobs import disk_error
 
-MEMBERS = 1 << 16
+MEMBERS = 1 << 14
 """Members at most: an image has three for each layer."""
 LINKS = 8
 

@@ -26,7 +26,7 @@ def remove(host: Host, names: Sequence[str]) -> list[str]:
     missing: list[str] = []
     for text in names:
         try:
-            found = find(host, text)
+            found = find(host, text, every_name=True)
         except ImgError as error:
             missing.append(error.message)
             continue

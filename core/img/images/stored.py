@@ -38,10 +38,10 @@ class Stored:
         return store.blobs.chunks(descriptor.digest)
 
 
-def find(host: Host, text: str) -> Found:
+def find(host: Host, text: str, every_name: bool = False) -> Found:
     """The stored image that `text` names: a name, a digest of its manifest or configuration, or the first digits of one.
 
-    Raises `ImgError` if there is none, `UsageError` if there are several.
+    The image goes by that name; found by a digest it has none, as with docker, or with `every_name` all it has. Raises `ImgError` if there is none, `UsageError` if there are several.
     """
     provider = Stored(host)
     try:
@@ -60,7 +60,7 @@ def find(host: Host, text: str) -> Found:
         if len(found) > 1:
             raise UsageError(f"{text} stands for {len(found)} images", hint="give more digits: img ls --digests")
         if found:
-            return Found(provider, found[0])
+            return Found(provider, found[0] if every_name else Named(found[0].descriptor))
     if reference is None:
         Reference.parse(text)
     raise ImgError(f"the store has no image {reference and reference.familiar}", hint="img ls shows what there is")

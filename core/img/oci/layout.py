@@ -68,7 +68,7 @@ def manifest_json(images: Sequence[tuple[OneImage, Sequence[Reference]]]) -> byt
         rows.append(
             {
                 "Config": blob_path(image.manifest.config.digest),
-                "RepoTags": [name.familiar for name in names],
+                "RepoTags": [name.familiar for name in names if name.tag],
                 "Layers": [blob_path(layer.digest) for layer in layers],
                 "LayerSources": {id: layer.to_json() for id, layer in zip(diff_ids(image.config), layers, strict=True)},
             }

@@ -87,8 +87,8 @@ def _packing(kind: str, level: str) -> Packing:
 def check_attrs(attrs: Mapping[str, str], kind: str, known: Sequence[str]) -> None:
     """Raises `UsageError` for an attribute that the exporter `kind` does not know, or can't honour."""
     images = "name" in known
-    for name in attrs:
-        if name in known or (images and is_annotation(name)):
+    for name, value in attrs.items():
+        if name in known or (images and is_annotation(name)) or (name in REFUSED and value in ("false", "0")):
             continue
         if name in REFUSED:
             raise UsageError(f"--output type={kind} can't do {name}: {REFUSED[name]}", hint="leave it out")

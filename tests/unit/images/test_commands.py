@@ -309,6 +309,17 @@ def test_saving_what_is_not_there_writes_nothing(session: Session) -> None:
     assert parts == []
 
 
+def test_saved_by_digest_it_has_no_name(session: Session) -> None:
+    digest = put(session, "a:1", ONE)
+    parts: list[bytes] = []
+    save(session.engine, [digest[7:19]], "docker", parts.append)
+    assert b'"RepoTags":[]' in b"".join(parts)
+    names.remove(session.engine, ["a:1"])
+    (image,) = load(session.engine, stream(b"".join(parts)))
+    assert (image.names, image.descriptor.digest) == ((), digest)
+    assert session.store.images.list() == []
+
+
 def test_archives_of_one_image_twice_hold_it_once(session: Session) -> None:
     put(session, "a:1", ONE)
     names.tag(session.engine, "a:1", "b:1")
