@@ -105,9 +105,37 @@ class Layers:
     # --- new layers ----------------------------------------------------------------------------------------
 
     def add_remote(self, diff_id: str, descriptor: Descriptor, origin: Mapping[str, str]) -> str:
-        """Make a layer known that a registry (or another `origin`) holds. Nothing is fetched. Returns its id."""
-        self._insert(diff_id, diff_id, json.dumps(descriptor.to_json()), json.dumps(dict(origin)))
+        """Make a layer known that a registry (or another `origin`) holds. Nothing is fetched. Returns its id.
+
+        A layer that is known by another blob keeps that one if it is in the store; descriptor and origin always belong
+        together.
+        """
+        self._point(diff_id, descriptor, json.dumps(dict(origin)))
         return diff_id
+
+    def add_blob(self, diff_id: str, descriptor: Descriptor) -> str:
+        """Make a layer known whose blob the store has; as `add_remote`, but from nowhere."""
+        self._point(diff_id, descriptor, "")
+        return diff_id
+
+    def _point(self, diff_id: str, descriptor: Descriptor, origin: str) -> None:
+        row = self._database.one("SELECT blob, origin FROM layers WHERE id = ?", (diff_id,))
+        blob = json.dumps(descriptor.to_json())
+        if row is None:
+            self._insert(diff_id, diff_id, blob, origin)
+            return
+        known = Descriptor.from_json(json.loads(row[0])) if row[0] else None
+        if known is not None and known.digest == descriptor.digest:
+            if origin and origin != row[1]:
+                self._database.write("UPDATE layers SET origin = ? WHERE id = ?", (origin, diff_id))
+        elif known is None or not self._blobs.has(known.digest):
+            sql = "UPDATE layers SET diff_id = ?, blob = ?, origin = ? WHERE id = ?"
+            self._database.write(sql, (diff_id, blob, origin, diff_id))
+
+    def holder(self, digest: str) -> str | None:
+        """The id of a layer whose blob has this digest, if one is known."""
+        row = self._database.one("SELECT id FROM layers WHERE instr(blob, ?)", (f'"{digest}"',))
+        return row[0] if row else None
 
     def add_tree(self, path: Path, id: str) -> str:
         """Take over the folder `path` as the tree of layer `id`. It is removed if the store has that tree."""
@@ -129,8 +157,6 @@ class Layers:
     def _insert(self, id: str, diff_id: str = "", blob: str = "", origin: str = "") -> None:
         row = (id, diff_id, blob, origin, time.time())
         self._database.write("INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?, ?)", row)
-        if origin:
-            self._database.write("UPDATE layers SET origin = ? WHERE id = ?", (origin, id))
 
     # --- trees ---------------------------------------------------------------------------------------------
 
@@ -205,11 +231,6 @@ class Layers:
 
     # --- blobs ---------------------------------------------------------------------------------------------
 
-    def has_blob(self, group: Sequence[str]) -> bool:
-        """Whether `blob` has nothing to make or fetch."""
-        layer = self.get(group[0]) if len(group) == 1 else None
-        return layer is not None and layer.descriptor is not None and self._blobs.has(layer.descriptor.digest)
-
     def promised(self, group: Sequence[str]) -> LayerBlob | None:
         """What the blob of one layer is, if the layer came from a registry: it need not be here. None: ask `blob`."""
         layer = self.get(group[0]) if len(group) == 1 else None
@@ -244,6 +265,30 @@ class Layers:
                 self._database.write("UPDATE layers SET diff_id = ?, blob = ? WHERE id = ?", row)
                 return made
             return LayerBlob(layer.descriptor, layer.diff_id)
+
+    def known(self, group: Sequence[str]) -> LayerBlob | None:
+        """The blob that `blob` would give, if it was made or pulled before and is in the store; nothing is done."""
+        if len(group) == 1:
+            layer = self.get(group[0])
+            found = layer and layer.descriptor and LayerBlob(layer.descriptor, layer.diff_id)
+        else:
+            row = self._database.one("SELECT diff_id, blob FROM squashed WHERE key = ?", (_squash_key(group),))
+            found = LayerBlob(Descriptor.from_json(json.loads(row[1])), row[0]) if row else None
+        return found if found and self._blobs.has(found.descriptor.digest) else None
+
+    def plain(self, group: Sequence[str]) -> Iterator[bytes]:
+        """The uncompressed tar of one layer, or of a group as one: the bytes that every blob of it unpacks to. Taken
+        from its blob if there is one, since a tree that was unpacked does not give the same tar back."""
+        from img.oci.compress import decompressed
+        from img.store.pipes import read_from
+
+        if len(group) == 1:
+            self.fetch(group)
+        if (blob := self.known(group)) is not None:
+            descriptor = blob.descriptor
+            packed = self._counted(self._blobs.chunks(descriptor.digest), "exporting", descriptor)
+            return decompressed(packed, descriptor.media_type)
+        return read_from(self._engine.sandbox.call, *self._job(group))
 
     def fetch(self, ids: Sequence[str]) -> None:
         """Bring the blobs of remote layers into the store, several at once."""
@@ -280,19 +325,20 @@ class Layers:
                         raise
 
     def _squashed(self, group: tuple[str, ...]) -> LayerBlob:
-        key = digest_of(["squash", group])
-        row = self._database.one("SELECT diff_id, blob FROM squashed WHERE key = ?", (key,))
-        if row is not None:
-            descriptor = Descriptor.from_json(json.loads(row[1]))
-            if self._blobs.has(descriptor.digest):
-                return LayerBlob(descriptor, row[0])
-        from img.ports import Snapshot
-
-        trees = self.trees(Snapshot(group))
-        made = self._compress(("img.oci.squash:squash_trees", trees))
-        row = (key, made.diff_id, json.dumps(made.descriptor.to_json()))
+        if (found := self.known(group)) is not None:
+            return found
+        made = self._compress(self._job(group))
+        row = (_squash_key(group), made.diff_id, json.dumps(made.descriptor.to_json()))
         self._database.write("INSERT OR REPLACE INTO squashed VALUES (?, ?, ?)", row)
         return made
+
+    def _job(self, group: Sequence[str]) -> tuple[str, Any]:
+        """The job that writes the tar of a group."""
+        if len(group) == 1:
+            return self._tar_job(group[0])
+        from img.ports import Snapshot
+
+        return "img.oci.squash:squash_trees", self.trees(Snapshot(tuple(group)))
 
     def _tar_job(self, id: str) -> tuple[str, Any]:
         if self._tree(id).exists():
@@ -355,3 +401,7 @@ class Layers:
             done += len(data)
             progress(descriptor.digest, action, done, descriptor.size)
             yield data
+
+
+def _squash_key(group: Sequence[str]) -> str:
+    return digest_of(["squash", tuple(group)])
