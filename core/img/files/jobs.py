@@ -137,20 +137,6 @@ def remove_paths(base: Sequence[str], path: str, wildcard: bool, missing_ok: boo
     return _finish(draft.finished(), out)
 
 
-def user_of(trees: Sequence[str], text: str) -> list[Any]:
-    """``[uid, gid, groups, home]`` of a user of the image, with the root folder's ``[mode, uid, gid]`` at the end."""
-    view = View(trees)
-    user = find_user(view, text)
-    root = view.lstat("")
-    return [
-        user.uid,
-        user.gid,
-        list(user.groups),
-        user.home,
-        [root.mode, root.uid, root.gid] if root else [0o755, 0, 0],
-    ]
-
-
 def _finish(entries: list[Entry], out: str, mtime: int | None = None) -> dict[str, Any]:
     """Write a layer's listing. Its id is its content's digest, which knows no times, unless `mtime` is a promise."""
     write_listing(out, entries)
