@@ -1,7 +1,8 @@
 """The ssh agents of a build: a socket that the user has, or an agent of our own that holds some key files.
 
 Our own is the system's ``ssh-agent``. It gets its keys on standard input and lives only as long as this process: it runs
-as ``ssh-agent cat``, whose ``cat`` ends when our end of its pipe closes, however that comes about.
+as ``ssh-agent COMMAND``, whose command ends when our end of its pipe closes, however that comes about, and takes the
+socket's folder along.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class _KeyAgent:
         self._folder = tempfile.mkdtemp(prefix="img-ssh-")
         self.socket = f"{self._folder}/agent"
         self._process = subprocess.Popen(
-            [agent, "-a", self.socket, "cat"],
+            [agent, "-a", self.socket, "/bin/sh", "-c", 'cat; rm -rf "$0"', self._folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -108,7 +109,7 @@ class _KeyAgent:
             raise UsageError(f"ssh {id!r}: {key} is not a private key that can be used as it is", hint=hint)
 
     def close(self) -> None:
-        """The agent is a child of ``cat``'s process: it is asked to end, and its socket goes with it."""
+        """The agent is a child of its command's process: it is asked to end, and its socket goes with it."""
         if self._process.stdin:
             self._process.stdin.close()
         for pid in _children(self._process.pid):
