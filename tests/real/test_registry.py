@@ -176,6 +176,19 @@ def test_through_a_proxy_with_a_password(ground_of: Ground) -> None:
         assert "hush-wrong" not in ground.img("--debug", "pull", name).stderr
 
 
+def test_insecure_for_one_run(ground_of: Ground) -> None:
+    ground = ground_of
+    host = ground.registry("r", tls=ground.authority.issue("server")).host
+    own = ground.home / ".config/img/registries.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text(f'[host."{host}"]\ninsecure = false\n')
+    digest = ground.build(f"{host}/x:1", "FROM scratch\nCOPY Dockerfile /\n")
+    assert "can't trust the registry" in ground.wrong("push", f"{host}/x:1")
+    assert ground.right("push", "--insecure-registry", f"{host}/x:1").strip() == digest
+    assert "can't trust the registry" in ground.wrong("pull", f"{host}/x:1")
+    assert ground.right("pull", "-q", "--insecure-registry", f"{host}/x:1", store="other").strip() == digest
+
+
 def test_docker_hub_from_a_mirror(ground_of: Ground, work: Path) -> None:
     """registries.conf sends docker.io to a plain registry on loopback: FROM alpine works, also with --pull."""
     ground = ground_of
@@ -257,7 +270,7 @@ def test_a_base_whose_files_are_not_needed_is_never_downloaded(
 def test_other_tools_pull_what_was_pushed(
     ground_of: Ground, registry: Registry, busybox: str, docker_host: str
 ) -> None:
-    """podman, docker and skopeo; and an index, whole and in part."""
+    """podman, docker, containerd and skopeo; and an index, whole and in part."""
     ground, name = ground_of, f"{registry.host}/shared/tools:1"
     digest = ground.build(name, f"FROM {busybox}\nCOPY Dockerfile /d\n")
     ground.right("push", name)
@@ -268,6 +281,13 @@ def test_other_tools_pull_what_was_pushed(
     subprocess.run([*docker, "pull", name], check=True, capture_output=True)
     shown = subprocess.run([*docker, "inspect", name], check=True, capture_output=True, text=True).stdout
     assert json.loads(shown)[0]["RepoDigests"] == [f"{registry.host}/shared/tools@{digest}"]
+
+    (ground.folder / "containerd").mkdir()
+    with servers.containerd(ground.folder / "containerd") as sock:
+        ctr = ["ctr", "-a", sock, "images"]
+        subprocess.run([*ctr, "pull", "--plain-http", "--snapshotter", "native", name], check=True, capture_output=True)
+        listed = subprocess.run([*ctr, "list"], check=True, capture_output=True, text=True).stdout
+        assert digest in listed
 
     index = f"{registry.host}/shared/index:1"
     folder = str(ground.folder / "index")

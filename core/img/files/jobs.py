@@ -17,7 +17,7 @@ from img.files.modes import Mode
 from img.files.place import LayerDraft, Placing, newest, place, place_onto, retimed
 from img.files.select import Item, Selection, SnapshotTree, items_digest, select
 from img.files.trees import scan
-from img.files.users import find_owner, find_user
+from img.files.users import find_owner
 from img.files.view import View
 
 Table = list[list[Any]]

@@ -117,7 +117,7 @@ class Uploader:
                     raise RegistryError(str(error)) from error
                 if attempt + 1 == ROUNDS:
                     raise
-                network.wait(attempt)
+                network.wait(attempt, error.after if isinstance(error, Busy) else None)
         raise AssertionError("unreachable")
 
     def _put(self, target: str, media_type: str, data: bytes) -> bool:
@@ -131,6 +131,7 @@ class Uploader:
             headers={"Content-Type": media_type},
             body=lambda: data,
             allowed=(400, 404),
+            tries=1,
             read_timeout=SLOW_READ,
         )
         if response.status >= 300:
