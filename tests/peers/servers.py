@@ -107,7 +107,6 @@ def dockerd(folder: Path) -> Iterator[str]:
         yield f"unix://{sock}"
 
 
-<<<<<<< HEAD
 class BuildKit:
     """A running newer dockerd in a Debian root of its own, with containerd's image store, and its clients."""
 
@@ -170,7 +169,8 @@ def buildkit(root: Path, ground: Path) -> Iterator[BuildKit]:
 
     with running(argv, state / "dockerd.log", ready) as pid:
         yield BuildKit(host, pid)
-=======
+
+
 @contextlib.contextmanager
 def containerd(folder: Path) -> Iterator[str]:
     """Debian's containerd with a socket and folders of its own; yields the socket."""
@@ -185,7 +185,6 @@ def containerd(folder: Path) -> Iterator[str]:
 
     with running(["containerd", "-c", str(config)], folder / "containerd.log", ready):
         yield str(sock)
->>>>>>> wp-registry
 
 
 def _empty_config(folder: Path) -> Path:
