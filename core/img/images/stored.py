@@ -41,7 +41,8 @@ class Stored:
 def find(host: Host, text: str, every_name: bool = False) -> Found:
     """The stored image that `text` names: a name, a digest of its manifest or configuration, or the first digits of one.
 
-    The image goes by that name; found by a digest it has none, as with docker, or with `every_name` all it has. Raises `ImgError` if there is none, `UsageError` if there are several.
+    The image goes by that name; found by a digest it has none, as with docker, or with `every_name` all it has. Raises
+    `ImgError` if there is none, `UsageError` if there are several.
     """
     provider = Stored(host)
     try:
