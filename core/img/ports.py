@@ -42,9 +42,12 @@ class Sandbox(Protocol):
 class Host(Protocol):
     """What a plugin object is given of the running engine."""
 
-    store: Store
-    settings: Mapping[str, str]
-    """Settings by name, e.g. ``network``; environment variables never reach plugins any other way."""
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Settings by name, e.g. ``network``; environment variables never reach plugins any other way."""
 
     @property
     def sandbox(self) -> Sandbox:
@@ -212,6 +215,10 @@ class ImageSource(SourcePlugin, Protocol):
 
     def resolve(self, ref: str, platform: str) -> BaseImage:
         """See `Resolver.image`."""
+
+    def document(self, ref: str, digest: str = "") -> tuple[str, bytes]:
+        """Media type and bytes of what `ref` stands for, or of another document of its repository. Raises
+        `RegistryError`, `CorruptBlob`."""
 
     def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
         """A stream of the blob's bytes from where it came (`origin` is what `fetch` left in the store's layer row).

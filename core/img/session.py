@@ -129,7 +129,7 @@ class Session:
         """What a build of `request` would see of its context. Raises what opening it raises, and `FileError`."""
         from img.contexts.listing import Listing
 
-        with self._observed(()):
+        with self.observed(()):
             return Listing(self._open(request, need_file=False))
 
     def _frontend(self, request: Request, name: str, text: bytes) -> str:
@@ -166,7 +166,7 @@ class Session:
         return self._build(lambda: definition, options, observers)
 
     def _build(self, make: Callable[[], Definition], options: Options, observers: Sequence[Reporter]) -> BuildResult:
-        with self._observed(observers):
+        with self.observed(observers):
             wanted = outputs.chosen(self.engine, options)
             definition = make()
             for advice in definition.warnings:
@@ -176,7 +176,7 @@ class Session:
             return outputs.export(self.engine, definition, snapshots, wanted)
 
     @contextmanager
-    def _observed(self, observers: Sequence[Reporter]) -> Iterator[None]:
+    def observed(self, observers: Sequence[Reporter]) -> Iterator[None]:
         """Events go to `observers` for the time of one command."""
         started, ok = time.monotonic(), False
         share = self.store.using()
@@ -301,7 +301,7 @@ class Session:
         self, name: str, platforms: Sequence[str] = (), every: bool = False, observers: Sequence[Reporter] = ()
     ) -> Descriptor:
         """Pull an image into the store; returns what its name stands for. See `img.ports.Registries.pull`."""
-        with self._observed(observers):
+        with self.observed(observers):
             return self.registries.pull(name, platforms, every)
 
     def push(self, name: str, observers: Sequence[Reporter] = ()) -> str:
@@ -312,7 +312,7 @@ class Session:
         descriptor = self.store.images.get(reference)
         if descriptor is None:
             raise ImgError(f"the store has no image {reference}", hint="img ls shows what there is")
-        with self._observed(observers):
+        with self.observed(observers):
             digest: str = self.engine.load("exporter", "registry").push(reference, descriptor)
             return digest
 

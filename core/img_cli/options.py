@@ -49,6 +49,7 @@ BUILD: dict[str, tuple[str, str]] = {
     "--tag": ("tag", MANY),
     "-t": ("tag", MANY),
     "--target": ("target", ONE),
+    "--twice": ("twice", SWITCH),
     "--ulimit": ("ulimit", MANY),
 }
 

@@ -32,6 +32,7 @@ def img_offers() -> Iterable[Offer]:
         Offer("exporter", "image", "into the store, under a name", _ + "exporters.image:ImageExporter"),
         Offer("exporter", "registry", "pushed to a registry", _ + "exporters.registry:RegistryExporter"),
         Offer("exporter", "oci", "an OCI image layout, as tar or folder", _ + "exporters.oci:OciExporter"),
+        Offer("exporter", "docker", "an archive that docker load takes", _ + "exporters.oci:DockerExporter"),
         Offer("exporter", "tar", "the root filesystem as a tar", _ + "exporters.tar:TarExporter"),
         Offer("exporter", "local", "the root filesystem as a folder", _ + "exporters.local:LocalExporter"),
         Offer("registry", "distribution", "registries, and who may use them", _ + "registry.access:Registries"),
@@ -48,4 +49,8 @@ def img_settings() -> Iterable[Setting]:
         Setting("network", "the network of steps that do not say: host or none", "IMG_NETWORK", "host"),
         Setting("steps", "how many steps run at once", "IMG_STEPS", "64"),
         Setting("pull", "when to ask the registry for a base: missing, always or never", "IMG_PULL", "missing"),
+        Setting(
+            "cgroup_parent", "the cgroup that steps run in, below every cgroup filesystem", "IMG_CGROUP_PARENT", ""
+        ),
+        Setting("cdi", "folders with device specifications (CDI), parted by :", "IMG_CDI", "/etc/cdi:/var/run/cdi"),
     ]

@@ -10,6 +10,8 @@ import tarfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from backports import zstd
+
 SHORT = 400
 
 
@@ -73,7 +75,7 @@ def read_layout(folder: Path) -> Whole:
 
 def _apply(path: Path, files: dict[str, File], times: dict[str, float] | None = None) -> None:
     raw = path.read_bytes()[:2]
-    opener = gzip.open if raw == b"\x1f\x8b" else open
+    opener = {b"\x1f\x8b": gzip.open, b"\x28\xb5": zstd.open}.get(raw, open)
     with opener(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
             name = member.name.strip("/").removeprefix("./")

@@ -171,6 +171,22 @@ def buildkit(root: Path, ground: Path) -> Iterator[BuildKit]:
         yield BuildKit(host, pid)
 
 
+@contextlib.contextmanager
+def containerd(folder: Path) -> Iterator[str]:
+    """Debian's containerd with a socket and folders of its own; yields the socket."""
+    sock, config = folder / "containerd.sock", folder / "containerd.toml"
+    config.write_text(
+        f'version = 2\nroot = "{folder}/root"\nstate = "{folder}/state"\n'
+        f'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\naddress = "{sock}"\n'
+    )
+
+    def ready() -> bool:
+        return subprocess.run(["ctr", "-a", str(sock), "version"], capture_output=True, check=False).returncode == 0
+
+    with running(["containerd", "-c", str(config)], folder / "containerd.log", ready):
+        yield str(sock)
+
+
 def _empty_config(folder: Path) -> Path:
     path = folder / "daemon.json"
     path.write_text("{}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from img.digest import sha256
 from img.errors import ImgError
-from img.oci.spec import OCI_CONFIG, OCI_MANIFEST, Descriptor
+from img.oci.spec import DOCKER_TO_OCI, OCI_CONFIG, OCI_MANIFEST, OCI_TO_DOCKER, Descriptor
 
 Json = Any
 
@@ -48,12 +48,15 @@ def assemble(
     *,
     epoch: str = "",
     annotations: Mapping[str, str] | None = None,
+    docker_types: bool = False,
 ) -> Image:
     """Complete `config` with ``rootfs``, ``created`` and the times of its new history entries, and make the manifest.
 
     New are the entries without ``created`` at the end; each that stands for a layer takes the next time of `created`,
     and an empty one the time of the layer before it. With `epoch` (RFC 3339) that is what every new entry, and the
-    image, says. Raises `ImgError` if history and layers do not fit.
+    image, says. Media types are OCI's, or with `docker_types` docker's, whichever the base's were, as many registries
+    refuse a mixture; a layer that docker has no type for keeps its own. Raises `ImgError` if history and layers do not
+    fit.
     """
     history, latest = _history(config.get("history") or [], created, len(layers), epoch)
     document: dict[str, Json] = {
@@ -65,10 +68,13 @@ def assemble(
     ordered = {key: document[key] for key in _ORDER if key in document}
     ordered.update({key: value for key, value in document.items() if key not in ordered})
     config_bytes = encode(ordered)
-    config_descriptor = Descriptor(OCI_CONFIG, sha256(config_bytes), len(config_bytes))
+    types = OCI_TO_DOCKER if docker_types else DOCKER_TO_OCI
+    layers = [replace(layer, media_type=types.get(layer.media_type, layer.media_type)) for layer in layers]
+    config_descriptor = Descriptor(types.get(OCI_CONFIG, OCI_CONFIG), sha256(config_bytes), len(config_bytes))
+    media_type = types.get(OCI_MANIFEST, OCI_MANIFEST)
     parts: dict[str, Json] = {
         "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
+        "mediaType": media_type,
         "config": config_descriptor.to_json(),
         "layers": [layer.to_json() for layer in layers],
     }
@@ -76,7 +82,7 @@ def assemble(
         parts["annotations"] = dict(annotations)
     manifest = encode(parts, indent=2)
     platform = {key: config[key] for key in ("architecture", "os", "variant") if config.get(key)}
-    descriptor = Descriptor(OCI_MANIFEST, sha256(manifest), len(manifest), platform)
+    descriptor = Descriptor(media_type, sha256(manifest), len(manifest), platform)
     return Image(config_bytes, manifest, descriptor, config_descriptor, tuple(layers), tuple(diff_ids))
 
 

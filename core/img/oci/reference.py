@@ -50,6 +50,10 @@ class Reference:
         """The same name pinned to `digest`."""
         return Reference(self.registry, self.repository, self.tag, digest)
 
+    def untagged(self, digest: str) -> Reference:
+        """The same repository, by `digest` alone."""
+        return Reference(self.registry, self.repository, "", digest)
+
     @classmethod
     def parse(cls, text: str) -> Reference:
         """Read and complete a name: ``docker.io``, ``library/`` and ``:latest`` are what is left out.

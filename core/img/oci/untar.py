@@ -7,7 +7,7 @@ in base 256, and v7. Raises `LayerError` naming the offset of what is wrong. Sta
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from img.errors import LayerError
 from img.files.entry import Entry, Kind
@@ -106,6 +106,21 @@ def _zeros(size: int) -> Iterator[bytes]:
     while size > 0:
         yield bytes(min(size, CHUNK))
         size -= CHUNK
+
+
+def from_chunks(chunks: Iterable[bytes]) -> Read:
+    """`read(n)` over pieces of any size: as many bytes as asked for, fewer only at the end."""
+    stream = iter(chunks)
+    pending = bytearray()
+
+    def read(size: int) -> bytes:
+        while len(pending) < size and (data := next(stream, b"")):
+            pending.extend(data)
+        taken = bytes(pending[:size])
+        del pending[:size]
+        return taken
+
+    return read
 
 
 def read_tar(read: Read) -> Iterator[tuple[Entry, Content]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from img.errors import LayerError
 from img.oci.compress import Hashing, decompressed
+from img.oci.platform import Platform
 from img.oci.spec import Descriptor, Manifest, diff_ids, parse_object
 
 Chunks = Callable[[Descriptor], Iterable[bytes]]
@@ -29,11 +30,26 @@ def validate(manifest: Manifest, chunks: Chunks) -> None:
     for number, (layer, diff_id) in enumerate(zip(manifest.layers, ids, strict=True)):
         packed = Hashing(chunks(layer))
         plain = Hashing(decompressed(packed, layer.media_type))
-        for _ in plain:
-            pass
+        try:
+            for _ in plain:
+                pass
+        except LayerError:
+            for _ in packed:
+                pass
+            _check(layer, packed, f"layer {number}")  # other bytes are the better explanation
+            raise
         _check(layer, packed, f"layer {number}")
         if plain.digest != diff_id:
             raise LayerError(f"layer {number} unpacks to {plain.digest}, the configuration says {diff_id}")
+
+
+def check_platform(descriptor: Descriptor, config: Mapping[str, object]) -> None:
+    """Raises `LayerError` if an index promises another platform than the image's configuration says it is for."""
+    if not descriptor.platform:
+        return
+    promised, has = Platform.of(descriptor.platform), Platform.of(config)
+    if (promised.os, promised.architecture) != (has.os, has.architecture):
+        raise LayerError(f"the index says the image is for {promised}, its configuration says {has}")
 
 
 def _check(descriptor: Descriptor, found: Hashing, what: str) -> None:

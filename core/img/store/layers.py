@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from img.digest import digest_of
-from img.errors import CorruptBlob, StoreError
+from img.errors import CorruptBlob, FileError, LayerError, StoreError
 from img.oci.spec import Descriptor
 from img.store.blobs import CHUNK, Blobs, disk_error
 from img.store.database import Database
@@ -105,9 +105,37 @@ class Layers:
     # --- new layers ----------------------------------------------------------------------------------------
 
     def add_remote(self, diff_id: str, descriptor: Descriptor, origin: Mapping[str, str]) -> str:
-        """Make a layer known that a registry (or another `origin`) holds. Nothing is fetched. Returns its id."""
-        self._insert(diff_id, diff_id, json.dumps(descriptor.to_json()), json.dumps(dict(origin)))
+        """Make a layer known that a registry (or another `origin`) holds. Nothing is fetched. Returns its id.
+
+        A layer that is known by another blob keeps that one if it is in the store; descriptor and origin always belong
+        together.
+        """
+        self._point(diff_id, descriptor, json.dumps(dict(origin)))
         return diff_id
+
+    def add_blob(self, diff_id: str, descriptor: Descriptor) -> str:
+        """Make a layer known whose blob the store has; as `add_remote`, but from nowhere."""
+        self._point(diff_id, descriptor, "")
+        return diff_id
+
+    def _point(self, diff_id: str, descriptor: Descriptor, origin: str) -> None:
+        row = self._database.one("SELECT blob, origin FROM layers WHERE id = ?", (diff_id,))
+        blob = json.dumps(descriptor.to_json())
+        if row is None:
+            self._insert(diff_id, diff_id, blob, origin)
+            return
+        known = Descriptor.from_json(json.loads(row[0])) if row[0] else None
+        if known is not None and known.digest == descriptor.digest:
+            if origin and origin != row[1]:
+                self._database.write("UPDATE layers SET origin = ? WHERE id = ?", (origin, diff_id))
+        elif known is None or not self._blobs.has(known.digest):
+            sql = "UPDATE layers SET diff_id = ?, blob = ?, origin = ? WHERE id = ?"
+            self._database.write(sql, (diff_id, blob, origin, diff_id))
+
+    def holder(self, digest: str) -> str | None:
+        """The id of a layer whose blob has this digest, if one is known."""
+        row = self._database.one("SELECT id FROM layers WHERE instr(blob, ?)", (f'"{digest}"',))
+        return row[0] if row else None
 
     def add_tree(self, path: Path, id: str) -> str:
         """Take over the folder `path` as the tree of layer `id`. It is removed if the store has that tree."""
@@ -129,8 +157,6 @@ class Layers:
     def _insert(self, id: str, diff_id: str = "", blob: str = "", origin: str = "") -> None:
         row = (id, diff_id, blob, origin, time.time())
         self._database.write("INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?, ?)", row)
-        if origin:
-            self._database.write("UPDATE layers SET origin = ? WHERE id = ?", (origin, id))
 
     # --- trees ---------------------------------------------------------------------------------------------
 
@@ -154,8 +180,7 @@ class Layers:
                     return os.fspath(path)
             scratch = self._scratch("tree")
             try:
-                if self._recipe(id).exists():
-                    self._engine.sandbox.call("img.oci.diff:make_tree", os.fspath(self._recipe(id)), os.fspath(scratch))
+                if self._follow_recipe(id, scratch):
                     path = tree
                 else:
                     alone = self._unpack(id, scratch, lower)
@@ -165,6 +190,24 @@ class Layers:
                 self._engine.sandbox.call("img.oci.diff:remove_tree", os.fspath(scratch))
                 raise
         return os.fspath(path)
+
+    def _follow_recipe(self, id: str, dest: Path) -> bool:
+        """Make the tree from the layer's recipe, if it has one that still holds: the files it names may have changed or
+        gone since (a context of a run that is over), which is no loss if there is a blob. Raises `FileError`."""
+        recipe, call = self._recipe(id), self._engine.sandbox.call
+        if not recipe.exists():
+            return False
+        try:
+            call("img.oci.diff:make_tree", os.fspath(recipe), os.fspath(dest))
+        except (FileError, LayerError):
+            layer = self._known(id)
+            if layer.descriptor is None or not self._blobs.has(layer.descriptor.digest):
+                raise
+            recipe.unlink()
+            call("img.oci.diff:remove_tree", os.fspath(dest))
+            dest.mkdir(mode=0o755)
+            return False
+        return True
 
     def _unpack(self, id: str, dest: Path, lower: Sequence[str]) -> bool:
         """Unpack the blob; returns whether the tree stands alone, i.e. nothing in it was taken from `lower`."""
@@ -187,11 +230,6 @@ class Layers:
         return not summary.get("used_lower")
 
     # --- blobs ---------------------------------------------------------------------------------------------
-
-    def has_blob(self, group: Sequence[str]) -> bool:
-        """Whether `blob` has nothing to make or fetch."""
-        layer = self.get(group[0]) if len(group) == 1 else None
-        return layer is not None and layer.descriptor is not None and self._blobs.has(layer.descriptor.digest)
 
     def promised(self, group: Sequence[str]) -> LayerBlob | None:
         """What the blob of one layer is, if the layer came from a registry: it need not be here. None: ask `blob`."""
@@ -228,6 +266,30 @@ class Layers:
                 return made
             return LayerBlob(layer.descriptor, layer.diff_id)
 
+    def known(self, group: Sequence[str]) -> LayerBlob | None:
+        """The blob that `blob` would give, if it was made or pulled before and is in the store; nothing is done."""
+        if len(group) == 1:
+            layer = self.get(group[0])
+            found = layer and layer.descriptor and LayerBlob(layer.descriptor, layer.diff_id)
+        else:
+            row = self._database.one("SELECT diff_id, blob FROM squashed WHERE key = ?", (_squash_key(group),))
+            found = LayerBlob(Descriptor.from_json(json.loads(row[1])), row[0]) if row else None
+        return found if found and self._blobs.has(found.descriptor.digest) else None
+
+    def plain(self, group: Sequence[str]) -> Iterator[bytes]:
+        """The uncompressed tar of one layer, or of a group as one: the bytes that every blob of it unpacks to. Taken
+        from its blob if there is one, since a tree that was unpacked does not give the same tar back."""
+        from img.oci.compress import decompressed
+        from img.store.pipes import read_from
+
+        if len(group) == 1:
+            self.fetch(group)
+        if (blob := self.known(group)) is not None:
+            descriptor = blob.descriptor
+            packed = self._counted(self._blobs.chunks(descriptor.digest), "exporting", descriptor)
+            return decompressed(packed, descriptor.media_type)
+        return read_from(self._engine.sandbox.call, *self._job(group))
+
     def fetch(self, ids: Sequence[str]) -> None:
         """Bring the blobs of remote layers into the store, several at once."""
         wanted = [layer for id in ids if (layer := self._remote(id))]
@@ -263,19 +325,20 @@ class Layers:
                         raise
 
     def _squashed(self, group: tuple[str, ...]) -> LayerBlob:
-        key = digest_of(["squash", group])
-        row = self._database.one("SELECT diff_id, blob FROM squashed WHERE key = ?", (key,))
-        if row is not None:
-            descriptor = Descriptor.from_json(json.loads(row[1]))
-            if self._blobs.has(descriptor.digest):
-                return LayerBlob(descriptor, row[0])
-        from img.ports import Snapshot
-
-        trees = self.trees(Snapshot(group))
-        made = self._compress(("img.oci.squash:squash_trees", trees))
-        row = (key, made.diff_id, json.dumps(made.descriptor.to_json()))
+        if (found := self.known(group)) is not None:
+            return found
+        made = self._compress(self._job(group))
+        row = (_squash_key(group), made.diff_id, json.dumps(made.descriptor.to_json()))
         self._database.write("INSERT OR REPLACE INTO squashed VALUES (?, ?, ?)", row)
         return made
+
+    def _job(self, group: Sequence[str]) -> tuple[str, Any]:
+        """The job that writes the tar of a group."""
+        if len(group) == 1:
+            return self._tar_job(group[0])
+        from img.ports import Snapshot
+
+        return "img.oci.squash:squash_trees", self.trees(Snapshot(tuple(group)))
 
     def _tar_job(self, id: str) -> tuple[str, Any]:
         if self._tree(id).exists():
@@ -338,3 +401,7 @@ class Layers:
             done += len(data)
             progress(descriptor.digest, action, done, descriptor.size)
             yield data
+
+
+def _squash_key(group: Sequence[str]) -> str:
+    return digest_of(["squash", tuple(group)])

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from img.errors import StoreError
 from img.store.blobs import Blobs, disk_error
@@ -27,6 +28,9 @@ from img.store.locks import Lock, shared, try_lock
 from img.store.memory import Memory, Stats
 from img.store.records import Records
 from img.store.sweep import discard
+
+if TYPE_CHECKING:
+    from img.store.variants import Variants
 
 FOLDERS = ("blobs/sha256", "layers", "cache-mounts", "locks", "tmp")
 
@@ -59,6 +63,13 @@ class Store:
         self.journals = Memory(database, "journal")
         self.places = Memory(database, "place")
         self.stats = Stats(database)
+
+    @property
+    def variants(self) -> Variants:
+        """Blobs of layers in other forms than their own."""
+        from img.store.variants import Variants
+
+        return Variants(self.layers, self.blobs, Memory(self.database, "variant"))
 
     def scratch(self) -> Path:
         """A fresh private folder of this run."""

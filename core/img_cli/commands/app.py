@@ -9,6 +9,7 @@ import typer
 
 from img.errors import UsageError
 from img_cli import context as surroundings
+from img_cli.commands import images_app
 
 app = typer.Typer(
     name="img",
@@ -110,6 +111,7 @@ def build(
     ssh: Annotated[Words, _one("--ssh", help="default, or ID=SOCKET|KEY[,KEY]: for RUN --mount=type=ssh.")] = None,
     tag: Annotated[Words, _one("--tag", "-t", help="Name the image. May be repeated.")] = None,
     target: Annotated[str, _one("--target", help="The stage to build.")] = "",
+    twice: Annotated[bool, _one("--twice", help="Build two times from nothing, and say what differs.")] = False,
     ulimit: Annotated[Words, _one("--ulimit", help="NAME=SOFT[:HARD] limit of every step.")] = None,
 ) -> int:
     """Build an image from a build file."""
@@ -133,12 +135,7 @@ def lint(
     return act(context, file, fix, diff, json)
 
 
-@app.command()
-def ls(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> int:
-    """List the images in the store."""
-    from img_cli.commands.ls import ls as act
-
-    return act(json)
+app.registered_commands.extend(images_app.app.registered_commands)
 
 
 @app.command()

@@ -33,6 +33,10 @@ def build(given: Mapping[str, Any]) -> int:
             return answered(session, request, call)
         progress = chosen("quiet" if quiet else progress)
         reporter = session.engine.registry.load("reporter", progress)
+        if given["twice"]:
+            from img_cli.commands.twice import twice
+
+            return twice(session, request, reporter)
         warned = Warned()
         try:
             result = session.build(request, [reporter(session.engine), warned])

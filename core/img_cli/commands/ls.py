@@ -5,48 +5,51 @@ from __future__ import annotations
 import json as encoder
 import time
 from collections.abc import Sequence
+from typing import Any
 
+from img.images.stored import held
 from img.oci.reference import Reference
 from img.oci.spec import INDEXES, Index, Manifest
+from img.store.images import Image
 from img.store.store import Store
 from img_cli.context import open_session
 
 
-def ls(json: bool) -> int:
+def ls(json: bool, filters: Sequence[str], quiet: bool, digests: bool) -> int:
     """Print a table of the images, or a JSON array."""
+    from img.images.select import matching
+
     with open_session() as session:
-        images = session.store.images.list()
-        sizes = {
-            image.name: size(session.store, image.descriptor.digest, image.descriptor.media_type) for image in images
-        }
+        images = matching(session.store.images.list(), filters)
+        rows = [] if quiet and not json else [_row(session.store, image) for image in images]
     if json:
-        rows = [
-            {
-                "name": image.name,
-                "digest": image.descriptor.digest,
-                "mediaType": image.descriptor.media_type,
-                "size": sizes[image.name],
-                "created": image.created,
-                "updated": image.updated,
-            }
-            for image in images
-        ]
         print(encoder.dumps(rows, indent=2))
-        return 0
-    table(
-        [("NAME", "SIZE", "CREATED AT", "UPDATED AT", "DIGEST")]
-        + [
-            (
-                Reference.parse(image.name).familiar,
-                human(sizes[image.name]),
-                when(image.created),
-                when(image.updated),
-                image.descriptor.digest,
-            )
-            for image in images
-        ]
-    )
+    elif quiet:
+        for image in images:
+            print(image.descriptor.digest if digests else Reference.parse(image.name).familiar)
+    else:
+        heads = ["NAME", "SIZE", "CREATED AT", "UPDATED AT", "DIGEST", *(["IMAGE ID"] if digests else [])]
+        table([tuple(heads), *[_cells(row, digests) for row in rows]])
     return 0
+
+
+def _row(store: Store, image: Image) -> dict[str, Any]:
+    descriptor = image.descriptor
+    return {
+        "name": image.name,
+        "digest": descriptor.digest,
+        "mediaType": descriptor.media_type,
+        "size": size(store, descriptor.digest, descriptor.media_type),
+        "created": image.created,
+        "updated": image.updated,
+        "ids": [one.manifest.config.digest for one in held(store, descriptor)],
+    }
+
+
+def _cells(row: dict[str, Any], digests: bool) -> tuple[str, ...]:
+    name = Reference.parse(row["name"]).familiar
+    cells = [name, human(row["size"]), when(row["created"]), when(row["updated"]), row["digest"]]
+    return (*cells, *([",".join(row["ids"]) or "-"] if digests else []))
 
 
 def size(store: Store, digest: str, media_type: str) -> int:

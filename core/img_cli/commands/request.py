@@ -17,6 +17,8 @@ LIMITS = (
     "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()  # setrlimit(2)
 )
 
+EPOCH = "SOURCE_DATE_EPOCH"
+
 
 def request_of(given: Mapping[str, Any]) -> Request:
     """The request that the options `given`, by parameter name, make. Raises `UsageError`."""
@@ -26,7 +28,7 @@ def request_of(given: Mapping[str, Any]) -> Request:
         context=given["context"],
         file=given["file"],
         tags=tuple(given["tag"]),
-        args=pairs(given["build_arg"], "--build-arg", from_environment=True),
+        args=_args(given["build_arg"]),
         labels=pairs(given["label"], "--label"),
         target=given["target"],
         platforms=listed(given["platform"]),
@@ -44,6 +46,14 @@ def request_of(given: Mapping[str, Any]) -> Request:
         **hidden(given),
         stdin=standard_input(given["context"], given["file"]),
     )
+
+
+def _args(words: Sequence[str]) -> dict[str, str]:
+    """``--build-arg``, with SOURCE_DATE_EPOCH of the environment unless it is given there: as buildx has it."""
+    found = pairs(words, "--build-arg", from_environment=True)
+    if epoch := os.environ.get(EPOCH):
+        found.setdefault(EPOCH, epoch)
+    return found
 
 
 def hidden(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,23 +8,14 @@ from dataclasses import replace
 from img.errors import UsageError
 from img.oci.mutate import Image, assemble, encode
 from img.oci.reference import Reference
-from img.oci.spec import OCI_INDEX, Descriptor
+from img.oci.spec import DOCKER_INDEX, OCI_INDEX, Descriptor
 from img.outputs import rfc3339
 from img.ports import Export, Host
 from img.store.layers import LayerBlob
-from img_plugins.exporters.annotations import Annotations, is_annotation
+from img_plugins.exporters.annotations import Annotations
+from img_plugins.exporters.forms import Form
 
 THREADS = 4
-
-
-def check_attrs(attrs: Mapping[str, str], kind: str, known: Sequence[str]) -> None:
-    """Raises `UsageError` for an attribute that the exporter `kind` does not know."""
-    images = "name" in known
-    for name in attrs:
-        if name not in known and not (images and is_annotation(name)):
-            raise UsageError(
-                f"--output type={kind} has no attribute {name!r}", hint=f"it has: {', '.join(known) or 'none'}"
-            )
 
 
 def names_of(attrs: Mapping[str, str]) -> list[Reference]:
@@ -32,46 +23,69 @@ def names_of(attrs: Mapping[str, str]) -> list[Reference]:
     return [Reference.parse(name) for name in attrs.get("name", "").split(",") if name]
 
 
-def store_image(host: Host, export: Export, annotations: Annotations, remote: bool = False) -> Image:
+def store_image(host: Host, export: Export, form: Form, annotations: Annotations, remote: bool = False) -> Image:
     """Make every blob of one finished target and put its documents into the store. With `remote`, layers that are only
     where they came from stay there."""
     target = export.target
-    blobs = _blobs(host, export, remote)
+    blobs = _blobs(host, export, form, remote)
+    epoch = form.epoch_for(target)
     image = assemble(
         target.config,
         [blob.descriptor for blob in blobs],
         [blob.diff_id for blob in blobs],
         export.created,
-        epoch="" if target.epoch is None else rfc3339(target.epoch),
+        epoch="" if epoch is None else rfc3339(epoch),
         annotations=annotations.at("manifest", target.platform),
+        docker_types=not form.oci,
     )
     host.store.blobs.put(image.config)
     host.store.blobs.put(image.manifest)
     return image
 
 
-def _blobs(host: Host, export: Export, remote: bool) -> list[LayerBlob]:
+def _blobs(host: Host, export: Export, form: Form, remote: bool) -> list[LayerBlob]:
     """The blob of each layer. Those that have to be made are made side by side."""
     layers = host.store.layers
+    own = form.packing_for(export.target)
+    there = [(remote and layers.promised(group)) or layers.known(group) for group in export.groups]
 
-    def blob(group: tuple[str, ...]) -> LayerBlob:
-        return (remote and layers.promised(group)) or layers.blob(group)
+    def blob(number: int) -> LayerBlob:
+        group = export.groups[number]
+        if number >= export.target.base_layers and own is not None:
+            return host.store.variants.blob(group, own)
+        found = there[number]
+        if number < export.target.base_layers and form.force:
+            return _forced(host, group, found or layers.blob(group), form)
+        return found or layers.blob(group)
 
-    if all(map(layers.has_blob, export.groups)):
-        return [blob(group) for group in export.groups]
+    if own is None and all(there):
+        return list(map(blob, range(len(there))))
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(THREADS, "layer") as pool:
-        return list(pool.map(blob, export.groups))
+        return list(pool.map(blob, range(len(there))))
+
+
+def _forced(host: Host, group: Sequence[str], found: LayerBlob, form: Form) -> LayerBlob:
+    """A layer of the base in the compression that is forced. Its times stay: they are the base's."""
+    packing = form.packing
+    assert packing is not None
+    from img.store.variants import DEFAULT, kind_of
+
+    if kind_of(found.descriptor) == packing.kind and packing.level == DEFAULT.level:
+        return found
+    return host.store.variants.blob(group, packing)
 
 
 def store_all(
     host: Host, exports: Sequence[Export], attrs: Mapping[str, str], remote: bool = False
 ) -> tuple[Descriptor, list[Image]]:
-    """The images of all targets, and what stands for them: the one manifest, or an index of several. Annotations come
-    from `attrs`; `remote` as for `store_image`."""
-    notes = Annotations.of(attrs)
-    images = [store_image(host, export, notes, remote) for export in exports]
+    """The images of all targets, and what stands for them: the one manifest, or an index of several. Annotations and the
+    form come from `attrs`; `remote` as for `store_image`."""
+    notes, form = Annotations.of(attrs), Form.of(attrs)
+    for export in exports:
+        form.packing_for(export.target)
+    images = [store_image(host, export, form, notes, remote) for export in exports]
     described = [
         replace(image.descriptor, annotations=notes.at("manifest-descriptor", export.target.platform))
         for image, export in zip(images, exports, strict=True)
@@ -81,15 +95,16 @@ def store_all(
             if notes.at(place):
                 raise UsageError(f"there is no index to annotate with {place} annotations: the build has one platform")
         return replace(described[0], platform=None), images
+    media_type = OCI_INDEX if form.oci else DOCKER_INDEX
     document: dict[str, object] = {
         "schemaVersion": 2,
-        "mediaType": OCI_INDEX,
+        "mediaType": media_type,
         "manifests": [one.to_json() for one in described],
     }
     if notes.at("index"):
         document["annotations"] = notes.at("index")
     data = encode(document, indent=2)
-    return Descriptor(OCI_INDEX, host.store.blobs.put(data), len(data), None, notes.at("index-descriptor")), images
+    return Descriptor(media_type, host.store.blobs.put(data), len(data), None, notes.at("index-descriptor")), images
 
 
 def facts(descriptor: Descriptor, images: Sequence[Image], names: Sequence[Reference]) -> dict[str, object]:

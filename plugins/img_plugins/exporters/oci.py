@@ -1,104 +1,74 @@
-"""``type=oci``: an OCI image layout (image-layout.md). Attributes: ``dest``, ``tar`` (true, or false for a folder),
-``name``."""
+"""``type=oci`` and ``type=docker``: an OCI image layout (image-layout.md), for docker with the ``manifest.json`` that
+``docker load`` reads. Attributes, beside those of every image: ``dest``, ``tar`` (true, or false for a folder)."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from img.errors import StoreError, UsageError
-from img.files.entry import Entry
-from img.oci.mutate import Image, encode
+from img.errors import UsageError
+from img.oci.closure import OneImage, closure
+from img.oci.layout import Named, index_json, manifest_json, write_folder, write_tar
+from img.oci.mutate import Image
 from img.oci.reference import Reference
-from img.oci.spec import OCI_INDEX, Descriptor
-from img.oci.tar import TarWriter
+from img.oci.spec import Descriptor, Manifest, parse_object
 from img.ports import Export, Exported, Host
-from img_plugins.exporters.assembled import check_attrs, facts, names_of, store_all
+from img_plugins.exporters.assembled import facts, names_of, store_all
+from img_plugins.exporters.forms import IMAGE, check_attrs, flag
 from img_plugins.exporters.places import whole_file
 
-LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+KNOWN = (*IMAGE, "dest", "tar")
 
 
 class OciExporter:
     """See `img.ports.Exporter`."""
+
+    kind = "oci"
 
     def __init__(self, host: Host) -> None:
         self._host = host
 
     def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> Exported:
         """Returns where it is."""
-        check_attrs(attrs, "oci", ("dest", "tar", "name"))
-        dest, tar = attrs.get("dest", ""), attrs.get("tar", "true")
-        if tar not in ("true", "false"):
-            raise UsageError(f"tar={tar} is neither true nor false")
-        names = names_of(attrs)
+        check_attrs(attrs, self.kind, KNOWN)
+        dest, tar, names = attrs.get("dest", ""), flag(attrs, "tar", True), names_of(attrs)
+        if not tar and dest in ("", "-"):
+            raise UsageError(f"--output type={self.kind},tar=false needs dest=FOLDER")
+        self._check(exports)
         descriptor, images = store_all(self._host, exports, attrs)
-        index = encode(_index(descriptor, names))
-        if tar == "true":
-            with whole_file(dest, "oci") as write:
-                self._write_tar(TarWriter(write), index, _blobs(descriptor, images))
+        blobs = self._host.store.blobs
+
+        def chunks(blob: Descriptor) -> Iterator[bytes]:
+            return blobs.chunks(blob.digest)
+
+        parts = list(closure(descriptor, lambda one: blobs.read(one.digest)))
+        named = Named(descriptor, tuple(names))
+        documents = self._documents(images, names)
+        if tar:
+            with whole_file(dest, self.kind) as write:
+                write_tar(write, {"index.json": index_json([named]), **documents}, parts, chunks)
         else:
-            self._write_folder(dest, index, _blobs(descriptor, images))
+            write_folder(Path(dest), [named], parts, chunks, documents)
         return Exported(f"{dest} {descriptor.digest}", facts(descriptor, images, names))
 
-    def _write_tar(self, writer: TarWriter, index: bytes, blobs: Iterable[Descriptor]) -> None:
-        for folder in ("blobs", "blobs/sha256"):
-            writer.add(Entry(folder, "dir", 0o755))
-        for blob in sorted(blobs, key=lambda blob: blob.digest):
-            entry = Entry(f"blobs/sha256/{blob.digest[7:]}", "file", 0o644, size=blob.size)
-            writer.add(entry, self._host.store.blobs.chunks(blob.digest))
-        for name, data in (("index.json", index), ("oci-layout", LAYOUT)):
-            writer.add(Entry(name, "file", 0o644, size=len(data)), [data])
-        writer.close()
+    def _check(self, exports: Sequence[Export]) -> None:
+        """Raises `UsageError` for targets that the format can't hold."""
 
-    def _write_folder(self, dest: str, index: bytes, blobs: Iterable[Descriptor]) -> None:
-        """Blobs first, ``index.json`` last; a layout that is there gets the image added to its blobs."""
-        if not dest:
-            raise UsageError("--output type=oci,tar=false needs dest=…")
-        root = Path(dest)
-        try:
-            folder = root / "blobs" / "sha256"
-            folder.mkdir(parents=True, exist_ok=True)
-            for blob in blobs:
-                _write_whole(folder / blob.digest[7:], self._host.store.blobs.chunks(blob.digest))
-            _write_whole(root / "oci-layout", [LAYOUT])
-            _write_whole(root / "index.json", [index])
-        except OSError as error:
-            raise StoreError(
-                f"can't write {dest}: {error.strerror}", hint="check the folder, its mode and disk"
-            ) from error
+    def _documents(self, images: Sequence[Image], names: Sequence[Reference]) -> dict[str, bytes]:
+        """Files beside the layout's own."""
+        return {}
 
 
-def _write_whole(path: Path, chunks: Iterable[bytes]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("xb") as out:
-            for data in chunks:
-                out.write(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+class DockerExporter(OciExporter):
+    """See `img.ports.Exporter`."""
 
+    kind = "docker"
 
-def _blobs(descriptor: Descriptor, images: Sequence[Image]) -> Iterator[Descriptor]:
-    """Every blob of the images, once."""
-    seen: set[str] = set()
-    for blob in (descriptor, *(d for i in images for d in (i.descriptor, i.config_descriptor, *i.layers))):
-        if blob.digest not in seen:
-            seen.add(blob.digest)
-            yield blob
+    def _check(self, exports: Sequence[Export]) -> None:
+        if len(exports) != 1:
+            raise UsageError("type=docker takes one platform: manifest.json has no room for more", hint="use type=oci")
 
-
-def _index(descriptor: Descriptor, names: Sequence[Reference]) -> dict[str, object]:
-    manifests = []
-    chosen: Sequence[Reference | None] = names or [None]
-    for name in chosen:
-        document = descriptor.to_json()
-        if name is not None:
-            document["annotations"] = {
-                "io.containerd.image.name": str(name),
-                "org.opencontainers.image.ref.name": name.tag,
-            }
-        manifests.append(document)
-    return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}
+    def _documents(self, images: Sequence[Image], names: Sequence[Reference]) -> dict[str, bytes]:
+        (image,) = images
+        one = OneImage(image.descriptor, Manifest.parse(image.manifest), parse_object(image.config, "configuration"))
+        return {"manifest.json": manifest_json([(one, names)])}

@@ -1,34 +1,16 @@
-"""Where an exporter writes: a file that appears whole or not at all, standard output, or a folder."""
+"""Where an exporter writes: a file that appears whole or not at all, or standard output."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from img.errors import StoreError, UsageError
+from img.errors import UsageError
+from img.whole import whole_file as open_whole
 
 
-@contextmanager
-def whole_file(dest: str, kind: str) -> Iterator[Callable[[bytes], object]]:
-    """A function that writes to `dest` (``-`` is standard output). The file is there only if all went well."""
+def whole_file(dest: str, kind: str) -> AbstractContextManager[Callable[[bytes], object]]:
+    """See `img.whole.whole_file`. Raises `UsageError` without a `dest`."""
     if not dest:
         raise UsageError(f"--output type={kind} needs dest=…", hint="dest=- is standard output")
-    if dest == "-":
-        yield sys.stdout.buffer.write
-        sys.stdout.buffer.flush()
-        return
-    path = Path(dest)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("xb") as out:
-            yield out.write
-        os.replace(part, path)
-    except OSError as error:
-        raise StoreError(
-            f"can't write {dest}: {error.strerror}", hint="check the folder, its mode and its disk"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    return open_whole(dest)

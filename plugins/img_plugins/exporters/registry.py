@@ -1,4 +1,5 @@
-"""``type=registry``: pushed to the registry its name says. Attributes: ``name`` (separated by commas)."""
+"""``type=registry``: pushed to the registry its name says. Attributes: ``name`` (separated by commas),
+``push-by-digest``, and those of every image (`img_plugins.exporters.forms`)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from img.errors import UsageError
 from img.oci.reference import Reference
 from img.oci.spec import Descriptor
 from img.ports import Export, Exported, Host
-from img_plugins.exporters.assembled import check_attrs, facts, names_of, store_all
+from img_plugins.exporters.assembled import facts, names_of, store_all
+from img_plugins.exporters.forms import IMAGE, check_attrs, flag
 
 
 class RegistryExporter:
@@ -21,13 +23,14 @@ class RegistryExporter:
 
     def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> Exported:
         """Returns the names and the digest."""
-        check_attrs(attrs, "registry", ("name",))
+        check_attrs(attrs, "registry", (*IMAGE, "push-by-digest"))
         names = names_of(attrs)
         if not names:
             raise UsageError("type=registry needs a name", hint="add name=… or -t")
         descriptor, images = store_all(self._host, exports, attrs, remote=True)
+        by_digest = flag(attrs, "push-by-digest")
         for name in names:
-            self.push(str(name), descriptor)
+            self.push(str(name.untagged(descriptor.digest) if by_digest else name), descriptor)
         line = f"pushed {', '.join(map(str, names))} {descriptor.digest}"
         return Exported(line, facts(descriptor, images, names))
 

@@ -53,6 +53,13 @@ class DockerImageSource:
         reference = Reference.parse(origin["ref"])
         return self._reader(reference).blob(descriptor)  # type: ignore[no-any-return]
 
+    def document(self, ref: str, digest: str = "") -> tuple[str, bytes]:
+        """Media type and bytes of the manifest or index that a registry has under `ref`, or in its repository under
+        `digest`. Raises `RegistryError`, `CorruptBlob`."""
+        reference = Reference.parse(ref)
+        found = self._reader(reference).manifest(digest or reference.target)
+        return found.media_type, found.data
+
     # --- what the store knows -------------------------------------------------------------------------------
 
     def _stored(self, reference: Reference, platform: str) -> BaseImage | None:

@@ -1,0 +1,126 @@
+"""Two images side by side: configuration, layer by layer, file by file. Layers of one diff id are not read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from img.files.entry import Entry
+from img.images.places import opened
+from img.images.provider import Found
+from img.images.stored import checked_ids, whole
+from img.oci.closure import OneImage
+from img.oci.compress import decompressed
+from img.oci.retell import members
+from img.oci.spec import Descriptor
+from img.ports import Host
+
+FIELDS = ("kind", "mode", "uid", "gid", "size", "digest", "link", "device", "xattrs", "mtime")
+WORDS = {"digest": "content", "mtime": "time"}
+"""How fields are called where the `Entry` has another name for them."""
+
+
+class Difference(NamedTuple):
+    """One thing that is not the same. `layer` counts from 0; -1 is the configuration, where `path` is a key."""
+
+    layer: int
+    path: str
+    change: str
+    """``added`` (only the second has it), ``removed`` (only the first), ``changed``; of a layer as a whole ``order`` (the
+    same entries in another order) or ``form`` (the same entries, written as another tar)."""
+    what: tuple[tuple[str, str, str], ...] = ()
+    """(field, in the first, in the second) of what changed."""
+
+
+def compare(host: Host, first: str, second: str, platform: str = "") -> list[Difference]:
+    """What differs between two images (`img.images.places`); nothing if they unpack to the same and say the same.
+    Compression is no difference. Raises `ImgError`."""
+    with opened(host, first) as one, opened(host, second) as other:
+        return list(between(one, one.one(platform), other, other.one(platform)))
+
+
+def between(found: Found, image: OneImage, other: Found, with_: OneImage) -> Iterator[Difference]:
+    """See `compare`; memory is the listing of two layers at a time."""
+    yield from _configs(image.config, with_.config)
+    mine, theirs = checked_ids(image), checked_ids(with_)
+    for number in range(max(len(mine), len(theirs))):
+        if number < min(len(mine), len(theirs)) and mine[number] == theirs[number]:
+            continue
+        before = listing(found, image.manifest.layers[number]) if number < len(mine) else {}
+        after = listing(other, with_.manifest.layers[number]) if number < len(theirs) else {}
+        different = list(_files(number, before, after))
+        yield from different
+        if not different:
+            yield Difference(number, "", "order" if list(before) != list(after) else "form")
+
+
+def _configs(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Difference]:
+    """Keys of the configuration, those of its ``config`` one by one; what follows from the layers is left to them."""
+    flat, flatter = _flat(one), _flat(other)
+    for key in sorted({*flat, *flatter} - {"rootfs"}):
+        before, after = flat.get(key), flatter.get(key)
+        if before == after:
+            continue
+        change = "added" if key not in flat else "removed" if key not in flatter else "changed"
+        yield Difference(-1, key, change, ((key, _short(before), _short(after)),))
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    inner = config.get("config") or {}
+    return {
+        **{key: value for key, value in config.items() if key != "config"},
+        **{f"config.{key}": value for key, value in inner.items()},
+    }
+
+
+def _files(number: int, before: Mapping[str, Entry], after: Mapping[str, Entry]) -> Iterator[Difference]:
+    for path in sorted({*before, *after}):
+        if path not in before:
+            yield Difference(number, path, "added")
+        elif path not in after:
+            yield Difference(number, path, "removed")
+        elif what := _fields(before[path], after[path]):
+            yield Difference(number, path, "changed", what)
+
+
+def _fields(one: Entry, other: Entry) -> tuple[tuple[str, str, str], ...]:
+    return tuple(
+        (WORDS.get(name, name), _value(name, one), _value(name, other))
+        for name in FIELDS
+        if getattr(one, name) != getattr(other, name)
+    )
+
+
+def _value(name: str, entry: Entry) -> str:
+    value = getattr(entry, name)
+    if name == "mode":
+        return f"{value:04o}"
+    if name == "mtime":
+        from img.outputs import rfc3339
+
+        return rfc3339(value / 1e9).replace(".000000000", "")
+    return _short(value)
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def listing(found: Found, layer: Descriptor) -> dict[str, Entry]:
+    """The entries of a layer by path, files with the digest of their content, in the order they stand. Raises
+    `LayerError`, `CorruptBlob`."""
+    entries: dict[str, Entry] = {}
+    packed = whole(found.provider, layer)
+    for entry, content in members(decompressed(packed, layer.media_type)):
+        if entry.kind == "file":
+            record = hashlib.sha256()
+            for data in content.chunks():
+                record.update(data)
+            entry = entry._replace(digest="sha256:" + record.hexdigest())
+        entries[entry.path] = entry
+    for _ in packed:
+        pass
+    return entries

@@ -1,0 +1,35 @@
+"""A file that appears whole or not at all, or standard output."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from img.errors import StoreError
+
+
+@contextmanager
+def whole_file(dest: str) -> Iterator[Callable[[bytes], object]]:
+    """A function that writes to `dest` (``-`` is standard output). The file is there only if all went well.
+
+    Raises `StoreError` if the disk refuses.
+    """
+    if dest == "-":
+        yield sys.stdout.buffer.write
+        sys.stdout.buffer.flush()
+        return
+    path = Path(dest)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as out:
+            yield out.write
+        os.replace(part, path)
+    except OSError as error:
+        raise StoreError(
+            f"can't write {dest}: {error.strerror}", hint="check the folder, its mode and its disk"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
