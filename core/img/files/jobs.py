@@ -61,14 +61,15 @@ def place_unpacked(
     base: Sequence[str], table: Table, listing: str, trees: Sequence[str], how: dict[str, Any], out: str
 ) -> dict[str, Any]:
     """`place_items` where the content of an unpacked archive, in `trees`, takes the place of its file: an item whose
-    tree is not empty. What an archive holds keeps the owners and modes it has there; what is made for it does not."""
+    tree is not empty. What an archive holds keeps the modes it has there, and the owners unless ``--chown`` says whose
+    it is."""
     view = View(base)
     placing = _placing(view, how)
     items = list(read_items(table, listing))
     draft = LayerDraft(view, newest(items))
     for item, tree in zip(items, trees, strict=True):
         if tree:
-            _place_tree(draft, tree, view.resolve(placing.dest), placing.owner)
+            _place_tree(draft, tree, view.resolve(placing.dest), placing.owner if how["owner"] else None)
         else:
             place_onto(draft, [item], placing)
     return _finish(retimed(draft.finished(), view, how["mtime"]), out, how["mtime"])
@@ -87,6 +88,8 @@ def _place_tree(draft: LayerDraft, tree: str, target: str, owner: tuple[int, int
             continue
         path = f"{target}/{entry.path}" if target else entry.path
         link = f"{target}/{entry.link}" if entry.kind == "hardlink" and target else entry.link
+        if owner is not None:
+            entry = entry._replace(uid=owner[0], gid=owner[1])
         draft.entries[path] = entry._replace(path=path, link=link, opaque=False)
 
 

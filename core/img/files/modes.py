@@ -35,6 +35,12 @@ class Mode:
             clauses.extend((who, sign, what) for sign, what in _ACTION.findall(found[2]))
         return cls(None, tuple(clauses))
 
+    @property
+    def made(self) -> int:
+        """The mode of folders that are made on the way: BuildKit makes them with an octal ``--chmod``, under a umask
+        of 022 (which leaves no special bits either), and never touches them again."""
+        return 0o755 if self.number is None else self.number & 0o755
+
     def applied(self, mode: int, folder: bool) -> int:
         """The mode that a file of `mode` gets."""
         if self.number is not None:

@@ -1,7 +1,7 @@
 """Where a COPY puts what it took: the entries of the new layer, over a base that is only looked at.
 
 As BuildKit has it: a destination that ends in "/" or is a folder gets items by their names; a folder's content goes
-into the destination itself; missing folders are made 0755, with the owner of ``--chown``; folders that are there keep
+into the destination itself; missing folders are made 0755 or with an octal ``--chmod``, and the owner of ``--chown``; folders that are there keep
 what they are, but those inside a copied folder get its attributes; nothing to copy makes nothing. Items are placed one
 after the other, so that the last of several files that a wildcard matched is the one at a destination that is no
 folder. Each layer stands alone: it holds every folder on the way with its attributes, as an overlay's upper folder
@@ -35,6 +35,10 @@ class Placing(NamedTuple):
     """How many paths were named; a second one that would replace the first's file is an error."""
     parents: bool = False
     """Items keep the folders they had (``--parents``): each goes below the destination, by its whole name."""
+
+    def make(self, draft: LayerDraft, path: str) -> None:
+        """See to it that `path` is a folder, with the owner and mode of what is copied if it has to be made."""
+        draft.folders(path, self.owner, 0o755 if self.mode is None else self.mode.made)
 
 
 class LayerDraft:
@@ -130,7 +134,7 @@ def _place_item(draft: LayerDraft, item: Item, dest: str, placing: Placing) -> N
     elif top.kind == "dir":
         target = dest
     elif placing.folder or (there is not None and there.kind == "dir"):
-        draft.folders(dest, placing.owner)
+        placing.make(draft, dest)
         target = _join(dest, item.name)
     else:
         target = dest
@@ -141,16 +145,16 @@ def _place_item(draft: LayerDraft, item: Item, dest: str, placing: Placing) -> N
             )
     adjust = _adjuster(placing)
     if top.kind == "dir" and not (placing.parents and item.name):
-        draft.folders(target, placing.owner)
+        placing.make(draft, target)
     else:
-        draft.folders(target.rpartition("/")[0], placing.owner)
+        placing.make(draft, target.rpartition("/")[0])
         draft.put(_at(adjust(top), target, target))
     for entry in item.entries[1:]:
         draft.put(_at(adjust(entry), _join(target, entry.path), target))
 
 
 def _place_parents(draft: LayerDraft, item: Item, dest: str, placing: Placing) -> None:
-    draft.folders(dest, placing.owner)
+    placing.make(draft, dest)
     adjust = _adjuster(placing)
     for folder in item.folders:
         draft.put(_at(adjust(folder), _join(dest, folder.path), dest))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -35,6 +36,7 @@ def run(step: dict[str, Any], fds: list[int], failure: int) -> None:
             seccomp.install()
         stage = "user"
         os.umask(0o022)
+        _working_folder(step["cwd"])
         os.setgroups(step["groups"])
         os.setresgid(step["gid"], step["gid"], step["gid"])
         os.setresuid(step["uid"], step["uid"], step["uid"])
@@ -61,6 +63,12 @@ def _descriptors(stdout: int, stderr: int, failure: int) -> None:
     os.dup2(high[1], 2)
     os.dup2(high[2], 3, inheritable=False)
     libc.close_from(4)
+
+
+def _working_folder(path: str) -> None:
+    """Make the working folder if it is gone, as root, as runc does. What is in its way shows when it is entered."""
+    with contextlib.suppress(OSError):
+        os.makedirs(path, 0o755)
 
 
 def _limits(limits: list[list[Any]]) -> None:

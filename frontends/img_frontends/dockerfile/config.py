@@ -99,7 +99,8 @@ def _stopsignal(state: StageState, i: Instruction, words: Words) -> None:
     place = i.line.place(i.words[0].offset)
     if state.platform.startswith("windows"):
         raise FrontendError("STOPSIGNAL means nothing on windows", hint="leave it out", place=place)
-    number = text.isascii() and text.isdigit() and int(text) > 0
+    digits = text.removeprefix("-")
+    number = digits.isascii() and digits.isdigit() and int(digits) > 0  # BuildKit takes any number but 0
     if not number and text.upper().removeprefix("SIG") not in SIGNALS:
         raise FrontendError(f"invalid signal {text!r}", hint="a name like SIGTERM, or a number", place=place)
     state.config["StopSignal"] = text

@@ -22,12 +22,13 @@ def workdir(state: StageState, i: Instruction, words: Words, scope: Scope) -> No
         raise FrontendError("WORKDIR needs a path", hint=hint, place=i.line.place(i.words[0].offset))
     notes = scope.notes(i)
     where = state.absolute(path)
-    state.config["WorkingDir"] = where
+    shown = path if path.startswith("/") else where  # BuildKit cleans only what it has to join
+    state.config["WorkingDir"] = shown
     if where == "/":
-        state.note(f"WORKDIR {where}")
+        state.note(f"WORKDIR {shown}")
         return
     node = Mkdir(state.node, where, owner=state.user, mtime=state.epoch, notes=notes)
-    state.note(f"WORKDIR {where}", node)
+    state.note(f"WORKDIR {shown}", node)
 
 
 LAYERS: dict[str, Callable[[StageState, Instruction, Words, Scope], None]] = {

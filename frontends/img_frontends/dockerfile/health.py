@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from img.errors import FrontendError
 from img_frontends.dockerfile.tree import Flag, Instruction
-from img_frontends.dockerfile.words import duration, go_duration
+from img_frontends.dockerfile.words import duration, go_duration, quoted
 
 TIMES = {
     "interval": "Interval",
@@ -34,8 +34,20 @@ class Health(NamedTuple):
 
     def told(self) -> str:
         """As the history shows it."""
-        times = " ".join(f"{key}:{go_duration(self.times.get(key, 0))}" for key in TIMES.values())
-        return f"{{Test:[{' '.join(self.test)}] {times} Retries:{self.retries}}}"
+        times = " ".join(f'"{go_duration(self.times.get(key, 0))}"' for key in TIMES.values())
+        return f"&{{{quoted(self.test)} {times} {_rune(self.retries)}}}"
+
+
+def _rune(number: int) -> str:
+    """A number as Go's %q shows it: the character of that number."""
+    if number > 0x10FFFF:
+        return "'\ufffd'"
+    named = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 39: "'", 92: "\\"}
+    if number in named:
+        return f"'\\{named[number]}'"
+    if number < 32 or number == 127:
+        return f"'\\x{number:02x}'"
+    return f"'{chr(number)}'"
 
 
 def read_health(i: Instruction) -> Health:

@@ -222,11 +222,11 @@ class _Lowering:
             hint = "give the ARG it is made of a default before the first FROM"
             raise FrontendError(f"base name ({stage.base}) should not be blank", hint=hint, place=place)
         platform = self._platform_of(stage, words)
-        if name.lower() == "scratch":
-            return StageState(Scratch(), _empty(platform), platform, 0, self._file.args)
         earlier = grouping.find(self._stages, name, stage.index)
         if earlier is not None:
             return self._stage(earlier).child(self._file.args)
+        if name.lower() == "scratch":
+            return StageState(Scratch(), _empty(platform), platform, 0, self._file.args)
         try:
             context = self._file.contexts.named(name, platform)
             found = self._file.resolver.image(name, platform) if context is None else context

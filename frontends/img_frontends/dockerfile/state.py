@@ -58,7 +58,7 @@ class StageState:
         self.scope: dict[str, str] = {**(above.scope if above else {}), **self.env}
         self.user: str = config.get("User") or ""
         self.shell: tuple[str, ...] = tuple(config.get("Shell") or SHELL)
-        if config.get("WorkingDir"):
+        if not (config.get("WorkingDir") or "/").startswith("/"):
             config["WorkingDir"] = self.absolute("")
 
     @property

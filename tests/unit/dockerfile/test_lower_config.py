@@ -126,11 +126,11 @@ HISTORY = [
     ("MAINTAINER me <a@b>", "MAINTAINER me <a@b>"),
     (
         "HEALTHCHECK --interval=90s --retries=2 CMD true x",
-        "HEALTHCHECK {Test:[CMD-SHELL true x] Interval:1m30s Timeout:0s StartPeriod:0s StartInterval:0s Retries:2}",
+        'HEALTHCHECK &{["CMD-SHELL" "true x"] "1m30s" "0s" "0s" "0s" \'\\x02\'}',
     ),
     (
         "HEALTHCHECK NONE",
-        "HEALTHCHECK {Test:[NONE] Interval:0s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}",
+        'HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" \'\\x00\'}',
     ),
 ]
 

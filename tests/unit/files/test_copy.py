@@ -183,8 +183,14 @@ def test_owners_of_chown(tmp_path: Path) -> None:
     view = View([str(tmp_path)])
     cases = {"5": (5, 5), "5:6": (5, 6), "u": (7, 8), "u:g": (7, 9), "7": (7, 7), ":6": (0, 6), "5:": (5, 5)}
     assert {text: find_owner(view, text) for text in cases} == cases
+    unknown = {"v": (0, 0), "v:9": (0, 9), "u:v": (7, 8), "5:v": (5, 5)}
+    assert {text: find_owner(view, text) for text in unknown} == unknown
+    for name in ("passwd", "group"):
+        (tmp_path / "etc" / name).unlink()
     with pytest.raises(FileError, match="the image has no user 'v'"):
         find_owner(view, "v")
+    with pytest.raises(FileError, match="the image has no group 'g'"):
+        find_owner(view, "5:g")
 
 
 def test_owner_and_mode(context: Path) -> None:
@@ -302,3 +308,9 @@ def test_a_made_folder_is_owned_as_a_copied_one(tmp_path: Path) -> None:
     dated = place_folder([], "/w/x", 0o755, "5", 10**9, str(tmp_path / "dated"))
     assert {entry.mtime for entry in read_listing(str(tmp_path / "dated"))} == {10**9}
     assert plain["id"] != dated["id"]
+
+
+def test_folders_made_for_an_octal_mode() -> None:
+    """As BuildKit's mkdir leaves them: with the mode, less the umask and special bits."""
+    made = {text: Mode.parse(text).made for text in ("640", "777", "1777", "2775", "0", "u=rwx,go=")}
+    assert made == {"640": 0o640, "777": 0o755, "1777": 0o755, "2775": 0o755, "0": 0, "u=rwx,go=": 0o755}

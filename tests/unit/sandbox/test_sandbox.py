@@ -99,9 +99,15 @@ def test_exit_codes_and_signals(stage: Stage, script: str, status: int) -> None:
     assert stage.sh(script)[0] == {"status": status}
 
 
+def test_a_missing_working_folder_is_made(stage: Stage) -> None:
+    assert stage.run(["sh", "-c", "test $(pwd) = /no/where && test $(stat -c %a /no/where) = 755"], cwd="/no/where")[
+        0
+    ] == {"status": 0}
+
+
 def test_what_cannot_start_says_why(stage: Stage) -> None:
     assert stage.run(["nope"])[0]["failed"][:2] == ["exec", 2]
-    assert stage.run(["sh"], cwd="/nowhere")[0]["failed"][:2] == ["cwd", 2]
+    assert stage.run(["sh"], cwd="/bin/sh")[0]["failed"][:2] == ["cwd", 20]
     (stage.base / "bin" / "noise").write_bytes(b"\0\1\2")
     (stage.base / "bin" / "noise").chmod(0o755)
     assert stage.run(["noise"])[0]["failed"][:2] == ["exec", 8]
