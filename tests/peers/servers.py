@@ -25,7 +25,7 @@ def running(argv: list[str], log: Path, ready: Callable[[], bool], env: dict[str
     """A server for the time of the block. Fails loudly if it does not get ready within a minute."""
     with log.open("ab") as out:
         process = subprocess.Popen(
-            argv,
+            ["setpriv", "--pdeathsig", "TERM", *argv],  # a killed run leaves no servers
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
