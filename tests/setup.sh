@@ -8,7 +8,7 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 
-packages="attr busybox-static buildah ca-certificates containerd crun docker-registry docker.io mmdebstrap podman
+packages="attr busybox-static buildah ca-certificates containerd crun docker-registry docker.io mmdebstrap openssh-client podman
 python3-venv runc skopeo uidmap umoci"
 
 missing=""

@@ -1,18 +1,22 @@
 """The ssh agents of a build: a socket that the user has, or an agent of our own that holds some key files.
 
 Our own is the system's ``ssh-agent``. It gets its keys on standard input and lives only as long as this process: it runs
-as ``ssh-agent cat``, whose ``cat`` ends when our end of its pipe closes, however that comes about.
+as ``ssh-agent COMMAND``, whose command ends when our end of its pipe closes, however that comes about, and takes the
+socket's folder along.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from img.errors import UsageError
@@ -60,7 +64,7 @@ class _KeyAgent:
         self._folder = tempfile.mkdtemp(prefix="img-ssh-")
         self.socket = f"{self._folder}/agent"
         self._process = subprocess.Popen(
-            [agent, "-a", self.socket, "cat"],
+            [agent, "-a", self.socket, "/bin/sh", "-c", 'cat; rm -rf "$0"', self._folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -105,14 +109,30 @@ class _KeyAgent:
             raise UsageError(f"ssh {id!r}: {key} is not a private key that can be used as it is", hint=hint)
 
     def close(self) -> None:
-        """The agent is a child of ``cat``'s process: it is asked to end, and its socket goes with it."""
+        """The agent is a child of its command's process: it is asked to end, and its socket goes with it."""
         if self._process.stdin:
             self._process.stdin.close()
         for pid in _children(self._process.pid):
-            os.kill(pid, 15)
+            _end(pid)
         self._process.kill()
         self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _end(pid: int) -> None:
+    """Ask a process to end, and see to it that it has."""
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, number)
+            if select.select([handle], [], [], 2)[0]:
+                return
+    finally:
+        os.close(handle)
 
 
 def _children(pid: int) -> list[int]:

@@ -41,23 +41,26 @@ def digest_of(value: Encodable) -> str:
 
 
 def _encode(value: Encodable, out: list[bytes]) -> None:
-    if value is None:
+    if isinstance(value, str):  # first, since it is nearly always that
+        data = value.encode("utf-8", "surrogatepass")
+        out.append(b"s%d:%b" % (len(data), data))
+    elif isinstance(value, list | tuple):
+        out.append(b"l%d:" % len(value))
+        for item in value:
+            if type(item) is str:
+                data = item.encode("utf-8", "surrogatepass")
+                out.append(b"s%d:%b" % (len(data), data))
+            else:
+                _encode(item, out)
+    elif value is None:
         out.append(b"n;")
     elif isinstance(value, bool):
         out.append(b"t;" if value else b"f;")
     elif isinstance(value, int):
         out.append(b"i%d;" % value)
-    elif isinstance(value, str):
-        data = value.encode("utf-8", "surrogatepass")
-        out.append(b"s%d:" % len(data))
-        out.append(data)
     elif isinstance(value, bytes):
         out.append(b"b%d:" % len(value))
         out.append(value)
-    elif isinstance(value, list | tuple):
-        out.append(b"l%d:" % len(value))
-        for item in value:
-            _encode(item, out)
     elif isinstance(value, Mapping):
         out.append(b"m%d:" % len(value))
         for key in sorted(value):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "cases"
 
-KEYS = ("build", "fails", "line", "times", "except", "except-config", "known", "spec", "setup")
+KEYS = ("build", "fails", "line", "times", "except", "known", "spec")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def running(argv: list[str], log: Path, ready: Callable[[], bool], env: dict[str
     """A server for the time of the block. Fails loudly if it does not get ready within a minute."""
     with log.open("ab") as out:
         process = subprocess.Popen(
-            argv,
+            ["setpriv", "--pdeathsig", "TERM", *argv],  # a killed run leaves no servers
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
@@ -114,15 +114,21 @@ class BuildKit:
         self.host = host
         self._pid = pid
 
-    def client(
-        self, *words: str, env: dict[str, str] | None = None, timeout: float = 120
-    ) -> subprocess.CompletedProcess[bytes]:
-        """Run ``docker WORDS`` of the daemon's root, in its mount namespace; tests' folders have the same path there."""
-        argv = ["nsenter", f"--target={self._pid}", "--mount", "--root", "--wd", "/usr/bin/docker", *words]
-        variables = {"PATH": "/usr/sbin:/usr/bin", "HOME": "/run", "DOCKER_HOST": self.host, **(env or {})}
+    def buildx(self, *words: str, env: dict[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
+        """Run ``docker buildx WORDS`` of the daemon's root, in its mount namespace: paths are the same there."""
+        plugin = "/usr/libexec/docker/cli-plugins/docker-buildx"
+        argv = ["nsenter", f"--target={self._pid}", "--mount", "--root", "--wd", plugin, *words]
+        variables = {"PATH": "/usr/sbin:/usr/bin", "HOME": "/run", "DOCKER_HOST": self.host, **env}
         variables["BUILDX_NO_DEFAULT_ATTESTATIONS"] = "1"
         return subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, env=variables, timeout=timeout, check=False
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=variables,
+            timeout=timeout,
+            check=False,
         )
 
 
@@ -163,6 +169,22 @@ def buildkit(root: Path, ground: Path) -> Iterator[BuildKit]:
 
     with running(argv, state / "dockerd.log", ready) as pid:
         yield BuildKit(host, pid)
+
+
+@contextlib.contextmanager
+def containerd(folder: Path) -> Iterator[str]:
+    """Debian's containerd with a socket and folders of its own; yields the socket."""
+    sock, config = folder / "containerd.sock", folder / "containerd.toml"
+    config.write_text(
+        f'version = 2\nroot = "{folder}/root"\nstate = "{folder}/state"\n'
+        f'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\naddress = "{sock}"\n'
+    )
+
+    def ready() -> bool:
+        return subprocess.run(["ctr", "-a", str(sock), "version"], capture_output=True, check=False).returncode == 0
+
+    with running(["containerd", "-c", str(config)], folder / "containerd.log", ready):
+        yield str(sock)
 
 
 def _empty_config(folder: Path) -> Path:

@@ -76,7 +76,7 @@ def built(work: Path, user: bool, *arguments: str, stdin: Path = Path(os.devnull
 
 
 def docker(host: str, registry: Registry, work: Path, *arguments: str, stdin: Path = Path(os.devnull)) -> flatten.Flat:
-    name = f"{registry.host}/contexts-{work.name}"
+    name = f"{registry.host}/contexts/{work.name.encode().hex()}"
     env = {**os.environ, "DOCKER_BUILDKIT": "1", "DOCKER_HOST": host}
     with stdin.open("rb") as stream:
         argv = [builders.DOCKER, "build", "--no-cache", "-t", name, *arguments]
@@ -242,3 +242,47 @@ def test_listing(work: Path, user: bool) -> None:
     done = builders.img("context", "ls", "/nowhere", root=work / "s", user=user)
     assert (done.returncode, done.stdout) == (2, "")
     assert "the context /nowhere does not exist" in done.stderr
+
+
+@WHO
+def test_a_step_over_files_whose_context_is_gone(busybox: str, work: Path, user: bool) -> None:
+    """The first build only copies, so it keeps a blob and where the bytes came from, which is gone with the run."""
+    tar = work / "c.tar"
+    for number, run in enumerate(("", "RUN test $(cat /in/a) = 1\n")):
+        text = f"FROM {busybox}\nCOPY a /in/\n{run}".encode()
+        tar.write_bytes(bases.tar([("Dockerfile", text), ("a", b"1")]))
+        done = builders.img("build", "--progress", "json", "-t", "x", "-", root=work / "s", user=user, stdin=tar)
+        assert done.returncode == 0, done.stderr
+        assert len(builders.ran(done)) == 1, number
+    folders = [work / "one", work / "two"]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        (folder / "b").write_text("2")
+        run = "RUN test $(cat /in/b) = 2\n" * number
+        (folder / "Dockerfile").write_text(f"FROM {busybox}\nCOPY b /in/\n{run}")
+        done = builders.img("build", "--progress", "json", "-t", "x", str(folder), root=work / "s", user=user)
+        assert done.returncode == 0, done.stderr
+        assert len(builders.ran(done)) == 1, number
+        (folder / "b").unlink()
+
+
+@WHO
+def test_what_contexts_leave_is_listed_and_pruned(work: Path, web: Web, user: bool) -> None:
+    base = work / "served"
+    repositories.commit(base / "r.git", {"Dockerfile": "FROM scratch\nCOPY a /\n", "a": "1"})
+    url = web.put("/c.tar", context())
+
+    def kept() -> list[str]:
+        rows = json.loads(builders.img("du", "--json", root=work / "s", user=user).stdout)
+        return sorted(row["description"] for row in rows if row["type"] == "source.git.checkout")
+
+    with repositories.daemon(base) as git:
+        arguments = ("build", "--progress", "json", "-t", "x")
+        for where in (f"{git}/r.git", url):
+            assert builders.ran(builders.img(*arguments, where, root=work / "s", user=user)) != []
+        unpacked = "context checked out or unpacked"
+        assert kept() == [unpacked, unpacked, "git repository"]
+        done = builders.img("prune", "--force", "--filter", "type=source.git.checkout", root=work / "s", user=user)
+        assert done.returncode == 0, done.stderr
+        assert kept() == []
+        assert builders.ran(builders.img(*arguments, f"{git}/r.git", root=work / "s", user=user)) == []

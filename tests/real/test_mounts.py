@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,7 +77,8 @@ def test_a_secret_as_file_and_variable(box: direct.Source, store: Path, work: Pa
     script = (
         "stat -c '%a %u %g' /run/secrets/file; stat -c %a /deep/er/run; wc -c < /run/secrets/file\n"
         "test $(md5sum < /run/secrets/file | cut -c-32) = $SUM; test $(cat /deep/er/run) = r-$(echo $VAL | cut -c-4)\n"
-        "test $RUN = r-hush; ! test -e /nothing; echo ${NOTHING-unset}; ! echo x > /deep/er/run; echo fine\n"
+        "test $RUN = r-hush; ! test -e /nothing; echo ${NOTHING-unset}\n"
+        "! sh -c 'echo x > /deep/er/run' 2> /dev/null; echo fine\n"
         "df /run/secrets/file | tail -1 | cut -d' ' -f1"
     )
     import hashlib
@@ -305,6 +305,7 @@ def test_a_killed_build_leaves_no_agent(box: direct.Source, store: Path, keys: P
     while subprocess.run(["pgrep", "-f", "img-ssh-"], capture_output=True, check=False).returncode == 0:
         assert time.monotonic() < deadline
         time.sleep(0.2)
+    assert list(Path(tempfile.gettempdir()).glob("img-ssh-*")) == []
 
 
 def _wait_for(command: str) -> None:
@@ -441,6 +442,37 @@ def test_du_and_prune(box: direct.Source, store: Path, work: Path) -> None:
         subprocess.run(["du", "-s", "-B1", str(store)], capture_output=True, text=True, check=False).stdout.split()[0]
     )
     assert abs(sum(row["size"] for row in rows) - total) < 0.02 * total
+
+
+def test_a_build_after_prune_has_all_it_needs(busybox: str, store: Path, work: Path) -> None:
+    """Pins, plans and recipes that named what is gone are gone too: bases are pulled, steps run, copies copy again."""
+    context = work / "c"
+    context.mkdir()
+    (context / "f").write_text("content")
+    (context / "Dockerfile").write_text(
+        f"FROM {busybox} AS a\nCOPY f /f\nRUN cat /f > /g\nFROM {busybox}\nCOPY --from=a /f /g /\nRUN cat /f /g > /h\n"
+    )
+
+    def build(*words: str) -> list[str]:
+        done = builders.img("build", "--progress", "json", *words, str(context), root=store)
+        assert done.returncode == 0, done.stderr
+        return builders.ran(done)
+
+    def prune(*words: str) -> None:
+        done = builders.img("prune", *words, root=store)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    assert len(build()) == 4
+    prune()
+    assert os.listdir(store / "layers") == os.listdir(store / "blobs" / "sha256") == []
+    assert len(build("-t", "kept")) == 4
+    for words in ((), ("--all",)):
+        prune(*words)
+        assert build("-t", "kept") == []
+    (context / "f").write_text("other")
+    assert len(build("-t", "kept")) == 4
+    prune("--filter", "type=source.local")
+    assert build("-t", "kept") == []
 
 
 def test_prune_as_an_ordinary_user(box: direct.Source, store: Path) -> None:
@@ -614,7 +646,10 @@ def test_devices_by_cdi(box: direct.Source, store: Path, work: Path, user: bool)
     (work / "cdi").mkdir()
     _file(work / "cdi" / "thing.json", json.dumps(SPEC))
     settings = {"cdi": str(work / "cdi"), "allow": "device=vendor.example/thing=one device=things device=nope/x"}
-    script = "head -c 3 /dev/thing/one | od -An -tx1; echo $ONE $THING; cat /etc/thing/name; ! echo x > /etc/thing/name"
+    script = (
+        "head -c 3 /dev/thing/one | od -An -tx1; echo $ONE $THING; cat /etc/thing/name\n"
+        "! sh -c 'echo x > /etc/thing/name' 2> /dev/null"
+    )
 
     def run(name: str, required: bool = True, **how: str) -> direct.Answer:
         made = step(box, script, devices=(Device(name, required),))
@@ -666,5 +701,3 @@ def test_programs_work_under_the_filter(perl: direct.Source, store: Path, agent:
 
 
 WORDS = ["someone", "sysd", "gcc", "python", "node", "key-one", "someone"]
-
-_ = threading

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.peers import bases, builders, guarded, servers
+from tests.peers import bases, builders, guarded, proxy, servers
 from tests.peers.servers import Registry
 
 pytestmark = pytest.mark.real
@@ -152,6 +153,42 @@ def test_tokens(ground_of: Ground) -> None:
     assert "gives nothing to strangers" in ground.wrong("pull", second)
 
 
+def test_through_a_proxy_with_a_password(ground_of: Ground) -> None:
+    """TLS through CONNECT; the password is not shown, neither when the proxy refuses it."""
+    ground = ground_of
+    host = ground.registry("r", tls=ground.authority.issue("server")).host
+    ground.trust(host)
+    own = ground.home / ".config/img/registries.toml"
+    own.parent.mkdir(parents=True)
+    with proxy.running("me", "hush-hush") as through:
+        own.write_text(f'[host."{host}"]\nproxy = "http://me:hush-hush@{through.host}"\n')
+        name = f"{host}/x:1"
+        digest = ground.build(name, "FROM scratch\nCOPY Dockerfile /\n")
+        assert ground.right("push", name).strip() == digest
+        assert {line.rpartition(" ")[0] for line in through.seen} == {f"CONNECT {host}"}
+        shown = ground.right("registry", "check", host)
+        assert f"http://{through.host}" in shown
+        assert "hush-hush" not in shown
+        own.write_text(f'[host."{host}"]\nproxy = "http://me:hush-wrong@{through.host}"\n')
+        said = ground.wrong("pull", name)
+        assert f"can't get through the proxy http://{through.host}" in said
+        assert "hush-wrong" not in said
+        assert "hush-wrong" not in ground.img("--debug", "pull", name).stderr
+
+
+def test_insecure_for_one_run(ground_of: Ground) -> None:
+    ground = ground_of
+    host = ground.registry("r", tls=ground.authority.issue("server")).host
+    own = ground.home / ".config/img/registries.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text(f'[host."{host}"]\ninsecure = false\n')
+    digest = ground.build(f"{host}/x:1", "FROM scratch\nCOPY Dockerfile /\n")
+    assert "can't trust the registry" in ground.wrong("push", f"{host}/x:1")
+    assert ground.right("push", "--insecure-registry", f"{host}/x:1").strip() == digest
+    assert "can't trust the registry" in ground.wrong("pull", f"{host}/x:1")
+    assert ground.right("pull", "-q", "--insecure-registry", f"{host}/x:1", store="other").strip() == digest
+
+
 def test_docker_hub_from_a_mirror(ground_of: Ground, work: Path) -> None:
     """registries.conf sends docker.io to a plain registry on loopback: FROM alpine works, also with --pull."""
     ground = ground_of
@@ -233,7 +270,7 @@ def test_a_base_whose_files_are_not_needed_is_never_downloaded(
 def test_other_tools_pull_what_was_pushed(
     ground_of: Ground, registry: Registry, busybox: str, docker_host: str
 ) -> None:
-    """podman, docker and skopeo; and an index, whole and in part."""
+    """podman, docker, containerd and skopeo; and an index, whole and in part."""
     ground, name = ground_of, f"{registry.host}/shared/tools:1"
     digest = ground.build(name, f"FROM {busybox}\nCOPY Dockerfile /d\n")
     ground.right("push", name)
@@ -244,6 +281,13 @@ def test_other_tools_pull_what_was_pushed(
     subprocess.run([*docker, "pull", name], check=True, capture_output=True)
     shown = subprocess.run([*docker, "inspect", name], check=True, capture_output=True, text=True).stdout
     assert json.loads(shown)[0]["RepoDigests"] == [f"{registry.host}/shared/tools@{digest}"]
+
+    (ground.folder / "containerd").mkdir()
+    with servers.containerd(ground.folder / "containerd") as sock:
+        ctr = ["ctr", "-a", sock, "images"]
+        subprocess.run([*ctr, "pull", "--plain-http", "--snapshotter", "native", name], check=True, capture_output=True)
+        listed = subprocess.run([*ctr, "list"], check=True, capture_output=True, text=True).stdout
+        assert digest in listed
 
     index = f"{registry.host}/shared/index:1"
     folder = str(ground.folder / "index")
@@ -273,6 +317,33 @@ def test_an_image_of_dockers_types(ground_of: Ground, registry: Registry, busybo
     assert ground.right("pull", "-q", f"{registry.host}/schema2@{digest}").strip() == digest
     ground.build(f"{registry.host}/onto:1", f"FROM {name}\nRUN true\n")
     ground.right("push", name)
+
+
+MEASURED = """
+import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+"""
+
+
+def test_memory_is_bounded(ground_of: Ground, registry: Registry) -> None:
+    """A layer of 160 MiB goes out and comes in within 100 MiB of memory."""
+    ground, size = ground_of, 160 << 20
+    context = ground.folder / "c"
+    context.mkdir()
+    with (context / "large").open("wb") as out:
+        for _ in range(size >> 20):
+            out.write(os.urandom(1 << 20))
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY large /\n")
+    name = f"{registry.host}/memory:1"
+    ground.right("build", "-q", "-t", name, str(context))
+    for store, *arguments in (("store", "push", name), ("other", "pull", "-q", name)):
+        env = {"IMG_ROOT": str(ground.folder / store), "PATH": os.environ["PATH"], "HOME": str(ground.home)}
+        argv = [sys.executable, "-c", MEASURED, str(builders.TOOL), *arguments]
+        out = subprocess.run(argv, env=env, capture_output=True, text=True, check=True).stdout
+        status, peak = map(int, out.split())
+        assert status == 0
+        assert peak < 100
 
 
 def test_nobody_answers(ground_of: Ground) -> None:

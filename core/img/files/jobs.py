@@ -17,7 +17,7 @@ from img.files.modes import Mode
 from img.files.place import LayerDraft, Placing, newest, place, place_onto, retimed
 from img.files.select import Item, Selection, SnapshotTree, items_digest, select
 from img.files.trees import scan
-from img.files.users import User, find_owner, find_user
+from img.files.users import find_owner
 from img.files.view import View
 
 Table = list[list[Any]]
@@ -93,9 +93,8 @@ def _place_tree(draft: LayerDraft, tree: str, target: str, owner: tuple[int, int
 def place_folder(base: Sequence[str], path: str, mode: int, owner: str, mtime: int | None, out: str) -> dict[str, Any]:
     """A layer with the folder `path`, made with `mode` and `owner` if it is not there, and its parents."""
     view = View(base)
-    user = find_user(view, owner) if owner else User(0, 0)
     draft = LayerDraft(view, 0)
-    draft.folders(view.resolve(path), (user.uid, user.gid), mode)
+    draft.folders(view.resolve(path), find_owner(view, owner) if owner else (0, 0), mode)
     return _finish(retimed(draft.finished(), view, mtime), out, mtime)
 
 
@@ -136,20 +135,6 @@ def remove_paths(base: Sequence[str], path: str, wildcard: bool, missing_ok: boo
         draft.folders(target.rpartition("/")[0], None)
         draft.entries[target] = Entry(target, "whiteout")
     return _finish(draft.finished(), out)
-
-
-def user_of(trees: Sequence[str], text: str) -> list[Any]:
-    """``[uid, gid, groups, home]`` of a user of the image, with the root folder's ``[mode, uid, gid]`` at the end."""
-    view = View(trees)
-    user = find_user(view, text)
-    root = view.lstat("")
-    return [
-        user.uid,
-        user.gid,
-        list(user.groups),
-        user.home,
-        [root.mode, root.uid, root.gid] if root else [0o755, 0, 0],
-    ]
 
 
 def _finish(entries: list[Entry], out: str, mtime: int | None = None) -> dict[str, Any]:

@@ -180,6 +180,8 @@ def _expand(tree: Tree, folder: str, parts: list[str]) -> Iterator[str]:
             yield from _expand(tree, path, rest)
         elif tree.lstat(tree.resolve(path)) is not None:
             yield path
+        elif is_wild(part):
+            raise FileError(f"{path!r} is a link to nothing that can be copied", hint="name the files to copy")
 
 
 def _below(tree: Tree, folder: str, parts: list[str]) -> Iterator[str]:

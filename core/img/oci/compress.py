@@ -89,11 +89,9 @@ _SYNC_FLUSH = 2
 
 def _deflater(level: int, before: bytes) -> Any:
     """A raw deflate compressor; `before` is its dictionary."""
-    library: Any
-    if level in ISAL_LEVELS:
-        from isal import isal_zlib as library
-    else:
-        from zlib_ng import zlib_ng as library
+    import importlib
+
+    library: Any = importlib.import_module("isal.isal_zlib" if level in ISAL_LEVELS else "zlib_ng.zlib_ng")
     words = {"zdict": before} if before else {}
     return library.compressobj(level, library.DEFLATED, -15, **words)
 

@@ -26,7 +26,7 @@ class Thing(Protocol):
 
 
 FIELDS = ("id", "type", "description", "inuse", "mutable", "shared", "private", "reclaimable")
-TYPES = ("regular", "exec.cachemount", "source.local", "internal")
+TYPES = ("regular", "exec.cachemount", "source.local", "source.git.checkout", "internal")
 
 Test = Callable[[Thing], bool]
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from img.digest import digest_of
-from img.errors import CorruptBlob, StoreError
+from img.errors import CorruptBlob, FileError, LayerError, StoreError
 from img.oci.spec import Descriptor
 from img.store.blobs import CHUNK, Blobs, disk_error
 from img.store.database import Database
@@ -180,8 +180,7 @@ class Layers:
                     return os.fspath(path)
             scratch = self._scratch("tree")
             try:
-                if self._recipe(id).exists():
-                    self._engine.sandbox.call("img.oci.diff:make_tree", os.fspath(self._recipe(id)), os.fspath(scratch))
+                if self._follow_recipe(id, scratch):
                     path = tree
                 else:
                     alone = self._unpack(id, scratch, lower)
@@ -191,6 +190,24 @@ class Layers:
                 self._engine.sandbox.call("img.oci.diff:remove_tree", os.fspath(scratch))
                 raise
         return os.fspath(path)
+
+    def _follow_recipe(self, id: str, dest: Path) -> bool:
+        """Make the tree from the layer's recipe, if it has one that still holds: the files it names may have changed or
+        gone since (a context of a run that is over), which is no loss if there is a blob. Raises `FileError`."""
+        recipe, call = self._recipe(id), self._engine.sandbox.call
+        if not recipe.exists():
+            return False
+        try:
+            call("img.oci.diff:make_tree", os.fspath(recipe), os.fspath(dest))
+        except (FileError, LayerError):
+            layer = self._known(id)
+            if layer.descriptor is None or not self._blobs.has(layer.descriptor.digest):
+                raise
+            recipe.unlink()
+            call("img.oci.diff:remove_tree", os.fspath(dest))
+            dest.mkdir(mode=0o755)
+            return False
+        return True
 
     def _unpack(self, id: str, dest: Path, lower: Sequence[str]) -> bool:
         """Unpack the blob; returns whether the tree stands alone, i.e. nothing in it was taken from `lower`."""

@@ -22,10 +22,19 @@ class Lock:
 
     def release(self) -> None:
         if self._descriptor is not None:
-            if self._alone:
+            if self._alone or _take(self._descriptor):
                 self._path.unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _take(descriptor: int) -> bool:
+    """Whether a share can be made the whole lock: then it was the last one, and the file goes with it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def try_lock(path: Path) -> Lock | None:

@@ -48,11 +48,13 @@ def prune(store: Store, sandbox: Sandbox, wanted: Callable[[Usage], bool], every
             return _finished(store, sandbox, caches, False)
         things = [one for one in found if one.reclaimable and one.type == "regular"]
         _take_regular(store, sandbox, things)
+        kept = [one for one in found if one.type == "source.git.checkout"]
+        _throw_away(store, sandbox, [path for one in kept for path in one.paths])
         remembered = [one for one in found if one.type == "source.local" and one.reclaimable]
         if remembered:
             _forget(store)
         unpacked = _take_unpacked(store, sandbox, found) if everything else []
-        done = _finished(store, sandbox, [*caches, *things, *unpacked, *remembered], True)
+        done = _finished(store, sandbox, [*caches, *things, *kept, *unpacked, *remembered], True)
         _tidy(store)
         return done
     finally:
@@ -134,7 +136,6 @@ def _take_unpacked(store: Store, sandbox: Sandbox, found: Sequence[Usage]) -> li
 def _forget(store: Store) -> None:
     store.database.write("DELETE FROM memory WHERE used >= ?", (0,))
     store.database.write("DELETE FROM stats WHERE ? = ?", (1, 1))
-    store.database.write("DELETE FROM lookups WHERE time >= ?", (0,))
 
 
 def _tidy(store: Store) -> None:

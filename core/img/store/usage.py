@@ -1,7 +1,8 @@
 """What takes room in a store, thing by thing, and what of it could be given back.
 
 Types are BuildKit's: ``regular`` (layers, and blobs that are none), ``exec.cachemount``, ``source.local`` (what is
-remembered of contexts, build files and bases), ``internal`` (the store's own files). Together they are the whole folder.
+remembered of contexts, build files and bases), ``source.git.checkout`` (repositories, and contexts checked out or
+unpacked), ``internal`` (the store's own files). Together they are the whole folder.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Made(NamedTuple):
 
 def usage(store: Store, sandbox: Sandbox) -> list[Usage]:
     """Everything in the store, largest first. Sizes come from the sandbox, which may look into every tree."""
-    found = [*_layers(store), *_caches(store), *_runs(store)]
+    found = [*_layers(store), *_caches(store), *_sources(store), *_runs(store)]
     claimed = {path for one in found for path in one.paths}
     found += [one for one in _blobs(store) if one.paths[0] not in claimed]
     own = _own_files(store)
@@ -201,6 +202,23 @@ def _caches(store: Store) -> Iterator[Usage]:
         )
 
 
+def _sources(store: Store) -> Iterator[Usage]:
+    """What `img.store.kept` keeps."""
+    for kind, words in (("git", "git repository"), ("trees", "context checked out or unpacked")):
+        folder = store.root / "sources" / kind
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            changed = path.stat().st_ctime
+            yield Usage(
+                path.name,
+                "source.git.checkout",
+                words,
+                mutable=kind == "git",
+                created=changed,
+                used=changed,
+                paths=(os.fspath(path),),
+            )
+
+
 def use_lock(store: Store, name: str) -> Path:
     """The lock that every user of the cache mount `name` has a share of."""
     return store.root / "locks" / f"use-{name}"
@@ -217,7 +235,6 @@ def _remembered(store: Store) -> Usage:
     sizes = [
         "SELECT COALESCE(SUM(LENGTH(key) + LENGTH(value) + 32), 0) FROM memory",
         "SELECT COALESCE(SUM(LENGTH(root) + LENGTH(path) + LENGTH(digest) + 32), 0) FROM stats",
-        "SELECT COALESCE(SUM(LENGTH(parts) + LENGTH(title) + 200), 0) FROM lookups",
     ]
     size = sum(int(store.database.read(sql)[0][0]) for sql in sizes)
     words = "what is remembered of contexts, build files and bases"
@@ -232,5 +249,6 @@ def _own_files(store: Store) -> list[str]:
 
 def _folders(store: Store) -> int:
     """The folders that hold everything, themselves."""
-    names = (".", "blobs", "blobs/sha256", "layers", "cache-mounts", "tmp")
-    return sum(os.lstat(store.root / name).st_blocks * 512 for name in names)
+    names = (".", "blobs", "blobs/sha256", "layers", "cache-mounts", "tmp", "sources", "sources/git", "sources/trees")
+    paths = [store.root / name for name in names]
+    return sum(os.lstat(path).st_blocks * 512 for path in paths if path.exists())

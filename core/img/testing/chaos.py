@@ -158,8 +158,8 @@ class Chaos:
         self.met: Counter[str] = Counter()
 
     def __call__(self, handler: Handler) -> bool:
-        path = urlsplit(handler.path).path
-        key = (handler.command, "uploads" if "/uploads/" in path else path)
+        parts = urlsplit(handler.path)
+        key = (handler.command, parts.query if "digest=" in parts.query else parts.path)
         with self._lock:
             if self._random.random() > self._rate or self._row[key] >= MOST:
                 self._row[key] = 0

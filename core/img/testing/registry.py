@@ -111,7 +111,10 @@ class MemoryRegistry:
             return error(400, "DIGEST_INVALID")
         for key in (target, digest):
             self.manifests[name, key] = (media_type, body)
-        return Answer(201, b"", (("Docker-Content-Digest", digest), ("Location", f"/v2/{name}/manifests/{digest}")))
+        told = [("Docker-Content-Digest", digest), ("Location", f"/v2/{name}/manifests/{digest}")]
+        if self.referrers and isinstance(document.get("subject"), dict):
+            told.append(("OCI-Subject", str(document["subject"].get("digest"))))
+        return Answer(201, b"", tuple(told))
 
     def _blobs(self, method: str, name: str, digest: str, query: Any, headers: Any, body: bytes) -> Answer:
         data = self.blobs.get((name, digest))

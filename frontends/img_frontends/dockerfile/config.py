@@ -54,7 +54,7 @@ def _arg(state: StageState, i: Instruction, words: Words) -> None:
 
 
 def _command(state: StageState, i: Instruction, words: Words) -> None:
-    argv = list(i.values) if i.exec else [*state.shell, i.text] if i.text else []
+    argv = list(i.values) if i.exec else [*state.shell, i.text]
     key = "Cmd" if i.keyword == "CMD" else "Entrypoint"
     if argv:
         state.config[key] = argv
@@ -75,7 +75,7 @@ def _user(state: StageState, i: Instruction, words: Words) -> None:
 def _expose(state: StageState, i: Instruction, words: Words) -> None:
     named: list[str] = []
     for word in sorted(i.words, key=lambda word: word.text):
-        for text in words.one(word.text, word.offset).split():
+        for text in words.several(word.text, word.offset):
             try:
                 named.extend(exposed(text))
             except ValueError as error:
@@ -119,7 +119,7 @@ def _maintainer(state: StageState, i: Instruction, words: Words) -> None:
 
 def _onbuild(state: StageState, i: Instruction, words: Words) -> None:
     """The trigger as it stands, with the bodies of its heredocs inline. It has no entry in the history."""
-    text = i.text + "".join(f"\n{heredoc.body}{heredoc.name}" for heredoc in i.heredocs)
+    text = i.text + "".join(f"\n{heredoc.written}{heredoc.name}" for heredoc in i.heredocs)
     state.config["OnBuild"] = [*(state.config.get("OnBuild") or []), text]
 
 

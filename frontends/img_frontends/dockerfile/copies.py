@@ -15,6 +15,7 @@ from img.files.modes import Mode
 from img.gitref import GitRef, parse_git
 from img.ir.nodes import Copy, Merge, Node, Scratch, Source, Write
 from img.ir.values import Notes
+from img_frontends.dockerfile.heredocs import opening
 from img_frontends.dockerfile.origins import Scope
 from img_frontends.dockerfile.reader import Heredoc
 from img_frontends.dockerfile.state import StageState
@@ -24,7 +25,6 @@ from img_frontends.dockerfile.words import Words, switch
 UNNAMED = "__unnamed__"
 """The name of a downloaded file whose URL has none."""
 
-_HEREDOC = re.compile(r"""\d*<<-?\s*(["']?)([^\s"'<]+)\1\Z""")
 _COMMIT = re.compile(r"[0-9a-fA-F]{4,64}\Z")
 
 
@@ -131,8 +131,8 @@ def _at(i: Instruction, flag: str) -> Place:
 
 def heredoc_of(i: Instruction, word: Word) -> Heredoc | None:
     """The heredoc that a word of the instruction stands for."""
-    match = _HEREDOC.match(word.text)
-    return next((heredoc for heredoc in i.heredocs if match and heredoc.name == match[2]), None)
+    begun = opening(word.text)
+    return next((heredoc for heredoc in i.heredocs if begun and heredoc.name == begun.name), None)
 
 
 def _parts(

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 from img_frontends.dockerfile import glob
 from img_frontends.dockerfile.space import BLANKS
 
+QUOTES = "'\"<"
 SPECIAL = "@*#?-$!0"
 DEPTH = 100
 """How deep ``${a:-${b:-…}}`` may go."""
@@ -22,6 +24,12 @@ SIZE = 1 << 24
 
 _BLANKS = re.compile(f"[{BLANKS}]+")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@cache
+def _plain(escape: str, quotes: bool) -> re.Pattern[str]:
+    """A run of characters that mean nothing, be it in braces."""
+    return re.compile(f"[^$}}/{re.escape(escape)}{QUOTES if quotes else ''}]+")
 
 
 class ExpandError(ValueError):
@@ -95,7 +103,7 @@ class _Machine:
         self._handlers = {"$": self._dollar}
         if quotes:
             self._handlers |= {"'": self._single, '"': self._double, "<": self._heredoc}
-        self._plain = re.compile(f"[^{''.join(map(re.escape, (*self._handlers, escape, '}', '/')))}]+")
+        self._plain = _plain(escape, quotes)
         self.used: dict[str, None] = {}
         self.unset: dict[str, None] = {}
 

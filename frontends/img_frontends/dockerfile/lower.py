@@ -69,6 +69,7 @@ def try_out(
     goals: Sequence[Stage],
 ) -> None:
     """Lower `goals` for the first platform, for the errors and for what it asks the resolver. Raises as `lower` does."""
+    _checked((*before, *(i for stage in stages for i in (stage.start, *stage.body))))
     file = File(request, resolver, script, before, stages, Args(request.args), Contexts(request, resolver))
     platform = str(Platform.parse((request.platforms or (request.build_platform,))[0]))
     lowering = _Lowering(file, platform, False)

@@ -16,6 +16,8 @@ JSON_ALLOWED = ("ADD", "CMD", "COPY", "ENTRYPOINT", "RUN", "SHELL", "VOLUME")
 IN_WORDS = ("FROM", "COPY", "ADD", "EXPOSE", "VOLUME")
 IN_PAIRS = ("ENV", "LABEL", "ARG")
 MAY_BE_EMPTY = ("RUN", "CMD", "ENTRYPOINT")
+MOST = 10
+"""How many problems of one instruction are told."""
 
 
 class Token(NamedTuple):
@@ -185,7 +187,13 @@ def _check_flags(instruction: Instruction) -> None:
     if line.keyword == "HEALTHCHECK" and instruction.text.upper() == "NONE":
         return
     seen: set[str] = set()
-    problems = [problem for flag in instruction.flags if (problem := _flag_problem(line, flag, seen)) is not None]
+    problems: list[FrontendError] = []
+    for flag in instruction.flags:
+        problem = _flag_problem(line, flag, seen)
+        if problem is not None:
+            problems.append(problem)
+        if len(problems) == MOST:
+            break
     if problems:
         raise joined(problems)
 
@@ -266,6 +274,8 @@ def _check_pairs(line: Line, words: tuple[Word, ...], pairs: tuple[tuple[str, st
             problems.append(FrontendError(f"{name!r} has no =", hint=hint, place=line.place(word.offset)))
         elif not name:
             problems.append(FrontendError(f"{line.keyword} names can't be empty", place=line.place(word.offset)))
+        if len(problems) == MOST:
+            break
     if problems:
         raise joined(problems)
 

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from img.errors import FrontendError, Place
-from img.ir.definition import Advice
 from img_frontends.dockerfile.directives import after_shebang, directive
 from img_frontends.dockerfile.flags import is_exec, skip
 from img_frontends.dockerfile.heredocs import INSTRUCTIONS, Opening, openings
@@ -42,7 +41,6 @@ KEYWORDS = (
     "VOLUME",
     "WORKDIR",
 )
-EMPTY_CONTINUATION = "https://docs.docker.com/go/dockerfile/rule/no-empty-continuation/"
 
 _TABS = re.compile(r"^\t+", re.M)
 _KEYWORD = re.compile(rf"([^{GAP_CLASS}]*)[{GAP_CLASS}]*")
@@ -112,7 +110,6 @@ class Script:
     """The rows of the directives."""
     tail: tuple[str, ...] = ()
     """The rows after the last instruction."""
-    advice: tuple[Advice, ...] = ()
     problems: tuple[FrontendError, ...] = ()
     """What is wrong with directives, and lines that are too long."""
 
@@ -133,7 +130,7 @@ def read(data: bytes, file: str) -> Script:
         raise FrontendError(f"{file} has no instructions", hint="a Dockerfile begins with FROM", place=Place(file, 1))
     head = tuple(row.rstrip("\r") for row in rows[:size])
     tail = tuple(reader.above)
-    return Script(found, reader.escape, tuple(reader.lines), head, tail, tuple(reader.advice), tuple(problems))
+    return Script(found, reader.escape, tuple(reader.lines), head, tail, tuple(problems))
 
 
 def _too_long(rows: Sequence[str], file: str) -> list[FrontendError]:
@@ -169,19 +166,17 @@ def _directives(rows: Sequence[str], file: str, problems: list[FrontendError]) -
 
 
 class _Reader:
-    """Goes through the rows once, and gathers `lines`, `advice`, and the rows since the last instruction (`above`)."""
+    """Goes through the rows once, and gathers `lines` and the rows since the last instruction (`above`)."""
 
     def __init__(self, rows: Sequence[str], file: str, escape: str) -> None:
         self.escape = escape
         self.lines: list[Line] = []
-        self.advice: list[Advice] = []
         self.above: list[str] = []
         self._comments: list[str] = []
         self._rows = rows
         self._file = file
         self._at = 0
         self._inner: list[tuple[int, str]] = []
-        self._blank = 0
 
     def run(self, at: int) -> None:
         """Read all rows from `at` on."""
@@ -234,21 +229,19 @@ class _Reader:
             place = line.place(missing.offset)
             line = replace(line, problem=FrontendError(f"unterminated heredoc {missing.name}", hint=hint, place=place))
         self.lines.append(line)
-        self._advise(keyword)
         self.above, self._comments = [], []
 
     def _joined(self) -> tuple[list[str], list[tuple[int, int, int]]]:
         """The pieces of an instruction, and where each comes from: (offset, line, column)."""
         pieces: list[str] = []
         starts: list[tuple[int, int, int]] = []
-        self._inner, self._blank = [], 0
+        self._inner = []
         size = 0
         while self._at < len(self._rows):
             row = self._rows[self._at].rstrip("\r")
             self._at += 1
             stripped = row.lstrip(BLANKS)
             if pieces and not stripped:
-                self._blank = self._blank or self._at
                 continue
             if pieces and stripped[0] == "#":
                 self._inner.append((size, row.rstrip(BLANKS)))
@@ -264,13 +257,6 @@ class _Reader:
             if piece is None:
                 break
         return pieces, starts
-
-    def _advise(self, keyword: str) -> None:
-        """Tell of a blank row inside the instruction."""
-        if self._blank:
-            place = Place(self._file, self._blank, 1, self._blank, self._rows[self._blank - 1].rstrip("\r"))
-            message = f"empty continuation line in {keyword}"
-            self.advice.append(Advice(message, place, "NoEmptyContinuation", EMPTY_CONTINUATION))
 
     def _heredocs(self, keyword: str, body: str) -> tuple[tuple[Heredoc, ...], Opening | None]:
         """The bodies of the here-documents that the instruction's text begins, and the one that does not end."""

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from difflib import get_close_matches
 
 from img.errors import FrontendError
 from img.ir.nodes import Exec, Scratch, Write
 from img.ir.values import Bind, Confinement, Device, Mount, Network, Notes, Security, Ssh
+from img_frontends.dockerfile.heredocs import opening
 from img_frontends.dockerfile.mounts import MountReader, check_options, read_options
 from img_frontends.dockerfile.origins import Scope
 from img_frontends.dockerfile.state import StageState
-from img_frontends.dockerfile.tree import Instruction
+from img_frontends.dockerfile.tree import Flag, Instruction
 from img_frontends.dockerfile.words import Words
 
 PIPES = "/dev/pipes"
-_ALONE = re.compile(r"""\d*<<-?\s*(?:'[^']*'|"[^"]*"|[^\s<'"]+)\Z""")
 
 
 def check_run(i: Instruction) -> None:
@@ -49,7 +48,7 @@ def run(state: StageState, i: Instruction, words: Words, scope: Scope) -> None:
     mounts: list[Mount] = []
     for flag in i.all("mount"):
         number = sum(isinstance(mount, Ssh) for mount in mounts)
-        mounts.append(reader.read(flag.value or "", i.line.place(flag.offset), words.one, number))
+        mounts.append(reader.read(flag.value or "", i.line.place(flag.offset), _expander(words, flag), number))
     wanted = devices(i)
     for device, flag in zip(wanted, i.all("device"), strict=True):
         if not allows(scope.allow, device.name):
@@ -70,6 +69,11 @@ def run(state: StageState, i: Instruction, words: Words, scope: Scope) -> None:
     state.note(f"RUN {state.told()}{' '.join(argv)}", node, built=True)
 
 
+def _expander(words: Words, flag: Flag) -> Callable[[str], str]:
+    """Expands what is in a flag; mistakes have the flag's place."""
+    return lambda text: words.one(text, flag.offset)
+
+
 def _command(state: StageState, i: Instruction, notes: Notes) -> tuple[list[str], list[Bind]]:
     """argv, and what must be mounted for it. Heredocs are BuildKit's (dispatchRun): a sole one is the shell's text, or
     a program of its own if it begins with ``#!``; else the shell gets the whole again."""
@@ -78,8 +82,8 @@ def _command(state: StageState, i: Instruction, notes: Notes) -> tuple[list[str]
     text = i.text
     if i.heredocs:
         first = i.heredocs[0]
-        if not _ALONE.match(text.strip()):
-            text += "".join(f"\n{heredoc.body}{heredoc.name}" for heredoc in i.heredocs)
+        if opening(text) is None:
+            text += "".join(f"\n{heredoc.written}{heredoc.name}" for heredoc in i.heredocs)
         elif first.body.startswith("#!"):
             data = first.body.encode("utf-8", "surrogateescape")
             script = Write(

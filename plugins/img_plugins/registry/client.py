@@ -22,6 +22,7 @@ from img.oci.spec import (
 from img_plugins.registry.auth import Scope
 from img_plugins.registry.body import Blob, Broken, from_offset, whole
 from img_plugins.registry.hosts.model import Endpoint
+from img_plugins.registry.referrers import tag_of
 from img_plugins.registry.transport import Transport, drop
 
 ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))
@@ -147,7 +148,7 @@ class Client:
 
     def _tagged_referrers(self, digest: str) -> list[Descriptor]:
         try:
-            return list(Index.parse(self.manifest(digest.replace(":", "-")).data).manifests)
+            return list(Index.parse(self.manifest(tag_of(digest)).data).manifests)
         except NotFound:
             return []
 

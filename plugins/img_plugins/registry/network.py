@@ -89,10 +89,17 @@ class Network:
                 timeout=urllib3.Timeout(connect=CONNECT, read=read_timeout),
             )
         except urllib3.exceptions.HTTPError as error:
-            host = urlsplit(url).netloc if not isinstance(error, urllib3.exceptions.ProxyError) else shown(via)
+            host = (
+                urlsplit(url).netloc.rpartition("@")[2]
+                if not isinstance(error, urllib3.exceptions.ProxyError)
+                else shown(via)
+            )
             refused = isinstance(
                 error,
-                urllib3.exceptions.NewConnectionError | urllib3.exceptions.SSLError | urllib3.exceptions.ProxyError,
+                urllib3.exceptions.NewConnectionError
+                | urllib3.exceptions.ConnectTimeoutError
+                | urllib3.exceptions.SSLError
+                | urllib3.exceptions.ProxyError,
             )
             raise Failure(host, error, refused) from error
 

@@ -109,17 +109,21 @@ class Transport:
                 return response
             if status == 401 and sent.home and refreshed < REFRESHES:
                 refreshed += 1
-                challenge, data = response.headers.get("WWW-Authenticate", ""), read_some(response)
-                enough = refreshed > 1 and auth.insufficient(challenge)
-                if not enough and self._grants.answer(challenge, scope, sent.header):
-                    continue
-                raise self.refused(response, method, url, data)
+                self._authorise(sent, scope, refreshed, method, url)
+                continue
             if last or not (status in BUSY or not sent.home):
                 raise self.refused(response, method, url)
             after = response.headers.get("Retry-After")
             drop(response)
             self.network.wait(attempt, after)
             attempt += 1
+
+    def _authorise(self, sent: _Sent, scope: Scope, times: int, method: str, url: str) -> None:
+        """Find another header after a 401, the request's `times`th. Raises `Unauthorized` if there is none."""
+        challenge, data = sent.response.headers.get("WWW-Authenticate", ""), read_some(sent.response)
+        enough = times > 1 and auth.insufficient(challenge)
+        if enough or not self._grants.answer(challenge, scope, sent.header):
+            raise self.refused(sent.response, method, url, data)
 
     def _follow(
         self, method: str, url: str, scope: Scope, headers: Mapping[str, str], body: Body | None, timeout: float

@@ -13,7 +13,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from img.digest import is_digest, sha256
 from img.errors import CorruptBlob, NotFound, RegistryError, Unauthorized
-from img.oci.spec import Descriptor
+from img.oci.spec import OCI_INDEX, Descriptor
 from img_plugins.registry.auth import Scope
 from img_plugins.registry.client import Client
 from img_plugins.registry.network import SLOW_READ
@@ -29,7 +29,7 @@ Pour = Callable[[int, int], Iterator[bytes]]
 
 
 class _Refused(Exception):
-    """The registry does not take a piece."""
+    """The registry does not take this, and will not the next time."""
 
 
 class _Session(NamedTuple):
@@ -101,44 +101,69 @@ class Uploader:
     def manifest(self, target: str, media_type: str, data: bytes) -> str:
         """Store a manifest or index under a tag or digest; returns its digest. Raises `RegistryError` if the registry
         has something else under it afterwards."""
-        path = f"/v2/{self._client.repository}/manifests/{quote(target, safe=':')}"
         digest = sha256(data)
         network = self._transport.network
         for attempt in range(ROUNDS):
-            last = attempt + 1 == ROUNDS
             try:
-                response = self._transport.request(
-                    "PUT",
-                    path,
-                    scope=self._scope,
-                    headers={"Content-Type": media_type},
-                    body=lambda: data,
-                    allowed=(400, 404),
-                    read_timeout=SLOW_READ,
-                )
+                if self._put(target, media_type, data):
+                    self._refer(media_type, data)
+                return digest
             except Unauthorized:
                 raise
-            except RegistryError:
+            except (RegistryError, _Refused) as error:
                 if self._stands(target, digest):
                     return digest
-                if last:
+                if isinstance(error, _Refused):
+                    raise RegistryError(str(error)) from error
+                if attempt + 1 == ROUNDS:
                     raise
-                network.wait(attempt)
-                continue
-            if response.status < 300:
-                drop(response)
-                stored = response.headers.get("Docker-Content-Digest", "")
-                if is_digest(stored) and stored != digest:
-                    raise CorruptBlob(f"{self._client.host} stored {stored} for the manifest {digest}")
-                return digest
-            words = read_some(response)
-            if self._stands(target, digest):
-                return digest
-            # what was just uploaded may not be visible everywhere yet
-            if last or not (response.status == 404 or error_codes(words) & {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}):
-                raise self._transport.refused(response, "PUT", path, words)
-            network.wait(attempt)
+                network.wait(attempt, error.after if isinstance(error, Busy) else None)
         raise AssertionError("unreachable")
+
+    def _put(self, target: str, media_type: str, data: bytes) -> bool:
+        """Send a manifest once; returns whether its referrer index is ours to keep. Raises `RegistryError` for what may
+        pass, `_Refused` for what will not, `CorruptBlob`."""
+        path = f"/v2/{self._client.repository}/manifests/{quote(target, safe=':')}"
+        response = self._transport.request(
+            "PUT",
+            path,
+            scope=self._scope,
+            headers={"Content-Type": media_type},
+            body=lambda: data,
+            allowed=(400, 404),
+            tries=1,
+            read_timeout=SLOW_READ,
+        )
+        if response.status >= 300:
+            words = read_some(response)
+            error = self._transport.refused(response, "PUT", path, words)
+            # what was just uploaded may not be visible everywhere yet
+            if response.status == 404 or error_codes(words) & {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}:
+                raise error
+            raise _Refused(error.message) from error
+        drop(response)
+        stored = response.headers.get("Docker-Content-Digest", "")
+        if is_digest(stored) and stored != sha256(data):
+            raise CorruptBlob(f"{self._client.host} stored {stored} for the manifest {sha256(data)}")
+        return not response.headers.get("OCI-Subject")
+
+    def _refer(self, media_type: str, data: bytes) -> None:
+        """Enter a manifest that refers to another into the index that stands for the referrers API where the registry
+        has none (distribution-spec 1.1, "Pushing Manifests with Subject")."""
+        from img_plugins.registry.referrers import entry, joined, tag_of
+
+        found = entry(media_type, data)
+        if found is None:
+            return
+        subject, descriptor = found
+        tag = tag_of(subject)
+        try:
+            before = self._client.manifest(tag).data
+        except NotFound:
+            before = b""
+        after = joined(before, descriptor)
+        if after != before:
+            self.manifest(tag, OCI_INDEX, after)
 
     # --- one upload ----------------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ import base64
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.unit.dockerfile.checking import World, asked
 
 from img.errors import FrontendError, UsageError
@@ -117,6 +119,15 @@ def test_check_of_another() -> None:
         "   8 |     RUN d\n"
         "--------------------\n"
     )
+
+
+def test_check_says_all_lines_of_an_instruction() -> None:
+    found = call("check", "FROM base\nENV a b \\\n  c\nRUN a \\\n\n  b \\\n  c\nCOPY <<E $x\ny\nE").document["warnings"]
+    assert {one["ruleName"]: one["location"] for one in found} == {
+        "LegacyKeyValueFormat": at(2, 3),
+        "NoEmptyContinuation": at(7),
+        "UndefinedVar": at(8, 10),
+    }
 
 
 def test_check_of_one_line_alone() -> None:
@@ -270,3 +281,25 @@ def test_fix() -> None:
         ("FromAsCasing", at(1)),
         ("StageNameCasing", at(1)),
     ]
+
+
+# --- any file at all --------------------------------------------------------------------------------------------------
+
+WORDS = (
+    "FROM from ARG ENV RUN COPY EXPOSE CMD WORKDIR LABEL ONBUILD SHELL HEALTHCHECK base scratch AS As a B a=b $a ${a:-b} "
+    "${a --platform= --platform=$TARGETPLATFORM --platform=x/y/z/w --from=0 --from=9 --mount=type=secret,id=a "
+    "--mount=type=cache --mount=from=a <<E E 80/TCP 1:2:3 ' \\ [ ] # check=skip=all check= x;y \0 é \x85"
+)
+_PIECE = st.sampled_from([*WORDS.split(" "), '"', '["a"]', " ", "\n", "\\\n", "\n\n", "\r\n", "\t"])
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(_PIECE, max_size=30), st.sampled_from(["check", "outline", "targets", "fix"]), st.booleans())
+def test_no_file_breaks_an_answer(pieces: list[str], name: str, offline: bool) -> None:
+    text = "FROM base\n" + " ".join(pieces).replace("\n ", "\n")
+    try:
+        report = call(name, text.encode("utf-8", "surrogateescape"), options={"offline": "1"} if offline else {})
+    except FrontendError as error:
+        assert name != "check", error
+    else:
+        assert report.status in (0, 1)

@@ -342,7 +342,7 @@ def test_only_stages_that_are_needed_are_walked() -> None:
     text = (
         "FROM base AS a\nENV A=$a\nFROM base AS b\nENV B=$b\nFROM base AS c\nENV C=$c\nFROM base\nCOPY --from=a x y\n"
     )
-    text += "RUN --mount=from=1,target=/x ls\n"
+    text += "RUN --mount=from=b,target=/x ls\n"
     assert places("UndefinedVar", text) == [(2, 7), (4, 7)]
     assert places("UndefinedVar", text, target="c") == [(6, 7)]
 

@@ -6,12 +6,9 @@ import pytest
 from tests.unit.dockerfile.lowering import CONTEXT, DIGEST, Resolver, image, problems, target
 
 from img.errors import FrontendError, NotFound
-from img.ir.definition import Advice
 from img.ir.nodes import Copy, Exec, Mkdir, Scratch, Source
 from img.ir.walk import chain, topological
-from img.ports import BaseImage, FrontendRequest
-from img_frontends.dockerfile import lower as lowering
-from img_frontends.dockerfile.reader import Script, read
+from img.ports import BaseImage
 
 
 def test_layers_and_history_agree() -> None:
@@ -227,20 +224,6 @@ def test_errors(text: str, message: str) -> None:
         target(text)
     assert caught.value.message == message
     assert caught.value.place is not None
-
-
-def test_advice_of_the_reader_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Advised(Script):
-        advice = (Advice("careful"),)
-
-    def advised(data: bytes, file: str) -> Script:
-        script = read(data, file)
-        return Advised(script.directives, script.escape, script.lines)
-
-    monkeypatch.setattr(lowering, "read", advised)
-    request = FrontendRequest("Dockerfile", b"FROM base", args={"X": "1"})
-    found = lowering.lower(request, Resolver()).warnings
-    assert [advice.message for advice in found] == ["careful", "one or more build-args [X] were not consumed"]
 
 
 def test_a_long_file_stays_linear() -> None:

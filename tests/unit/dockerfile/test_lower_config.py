@@ -206,7 +206,7 @@ def test_maintainer_is_the_author() -> None:
         ("STOPSIGNAL NOPE", "invalid signal 'NOPE'"),
         ("STOPSIGNAL 0", "invalid signal '0'"),
         ("SHELL x", "SHELL takes a JSON array"),
-        ("SHELL []", "SHELL takes a JSON array"),
+        ("SHELL []", "SHELL requires at least one argument"),
         ('VOLUME [""]', "VOLUME specified can not be an empty string"),
         ("VOLUME a $NONE", "VOLUME specified can not be an empty string"),
         ("WORKDIR $NONE", "WORKDIR needs a path"),

@@ -87,7 +87,7 @@ MOUNTS: list[tuple[str, Mount]] = [
     ("from=a,target=/t,readwrite=true", Bind(BASE, "/t", "/", False)),
     ("from=a,target=/t,readonly=false", Bind(BASE, "/t", "/", False)),
     ("from=a,target=/t,ro", Bind(BASE, "/t")),
-    ('from=a,"target=/a,b"', Bind(BASE, "/a,b")),
+    (r"from=a,\"target=/a,b\"", Bind(BASE, "/a,b")),
     ("target=/t", Bind(Copy(Scratch(), CONTEXT, ("",), "/", literal=True), "/t")),
     ("target=/t,source=/s", Bind(Copy(Scratch(), CONTEXT, ("s",), "/s", literal=True), "/t", "/s")),
     ("type=secret,id=x", Secret("x", "/run/secrets/x")),

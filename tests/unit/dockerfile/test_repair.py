@@ -48,7 +48,7 @@ CASES = [
         "FROM base\nEXPOSE 80/TCP  81/Udp\\\n 82/SCTP",
         "FROM base\nEXPOSE 80/tcp  81/udp\\\n 82/sctp",
     ),
-    ("ExposeInvalidFormat", "FROM base\nEXPOSE 1.2.3.4:80:81/tcp 5:82-83", "FROM base\nEXPOSE 81/tcp 82-83"),
+    ("ExposeInvalidFormat", "FROM base\nEXPOSE 1.2.3.4:80:81/tcp 5-6:82-83", "FROM base\nEXPOSE 81/tcp 82-83"),
     ("LegacyKeyValueFormat", "FROM base\nENV A b\n", "FROM base\nENV A=b\n"),
     ("LegacyKeyValueFormat", "FROM base\nENV A   b  c  \n", 'FROM base\nENV A="b  c"  \n'),
     ("LegacyKeyValueFormat", "FROM base\nENV A $HOME/x ${B:-y z}", 'FROM base\nENV A="$HOME/x ${B:-y z}"'),

@@ -9,6 +9,8 @@ import pytest
 
 from img.errors import FileError
 from img.files.folder import FolderTree
+from img.files.jobs import place_folder
+from img.files.listing import read_listing
 from img.files.modes import Mode
 from img.files.place import Placing, place, retimed
 from img.files.select import Selection, items_digest, select
@@ -282,3 +284,21 @@ def test_modes(text: str, mode: int, folder: bool, expected: int) -> None:
 def test_bad_modes(text: str) -> None:
     with pytest.raises(FileError, match="is not a mode"):
         Mode.parse(text)
+
+
+def test_a_wildcard_that_meets_a_dead_link(context: Path) -> None:
+    with pytest.raises(FileError, match="'escape' is a link to nothing"):
+        placed(context, ["esc*"], "/x/")
+
+
+def test_a_made_folder_is_owned_as_a_copied_one(tmp_path: Path) -> None:
+    out = str(tmp_path / "listing")
+    plain = place_folder([], "/w/x", 0o755, "5", None, out)
+    assert [(entry.path, entry.uid, entry.gid) for entry in read_listing(out)] == [
+        ("", 0, 0),
+        ("w", 5, 5),
+        ("w/x", 5, 5),
+    ]
+    dated = place_folder([], "/w/x", 0o755, "5", 10**9, str(tmp_path / "dated"))
+    assert {entry.mtime for entry in read_listing(str(tmp_path / "dated"))} == {10**9}
+    assert plain["id"] != dated["id"]

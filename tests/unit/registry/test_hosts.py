@@ -207,6 +207,7 @@ def test_settings_of_a_host(machine: Machine) -> None:
     assert machine.endpoints("bad.b/x")[0].schemes == ("https", "http")
     assert machine.endpoints("localhost:1/x")[0].schemes == ("https",)
     assert machine.endpoints("c.d/x", insecure_registries="c.d")[0].insecure
+    assert machine.endpoints("localhost:1/x", insecure_registries="localhost:1")[0].schemes == ("https", "http")
 
 
 def test_certificates(machine: Machine) -> None:

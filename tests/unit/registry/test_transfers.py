@@ -2,99 +2,20 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
+from tests.unit.registry.worlds import DATA, LAYER, World, manifest, once, pour, requests
 
 from img.digest import sha256
-from img.errors import CorruptBlob, Forbidden, ImgError, NotFound, RegistryError, Unauthorized
+from img.errors import CorruptBlob, NotFound, RegistryError, Unauthorized
 from img.oci.mutate import encode
-from img.oci.spec import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, Descriptor
+from img.oci.spec import OCI_INDEX, OCI_MANIFEST, Descriptor
 from img.testing import chaos
-from img.testing.registry import Handler, MemoryRegistry, error, serving
+from img.testing.registry import Handler, error
 from img_plugins.registry import upload
 from img_plugins.registry.auth import IDENTITY, Secret
-from img_plugins.registry.client import Client
-from img_plugins.registry.hosts.model import Endpoint, Fallback
-from img_plugins.registry.network import Network, Patience
-from img_plugins.registry.reader import Reader
-from img_plugins.registry.transport import Transport
 from img_plugins.registry.upload import Uploader
-
-DATA = random.Random(0).randbytes(3 << 20)
-LAYER = Descriptor(OCI_LAYER, sha256(DATA), len(DATA))
-
-
-class World:
-    """Registries, and clients of them."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self.network = Network(patience=Patience(4, 0.001))
-        self.asked: list[tuple[str, str]] = []
-
-    def registry(self, **habits: object) -> MemoryRegistry:
-        return self._stack.enter_context(serving(MemoryRegistry(**habits)))  # type: ignore[arg-type]
-
-    def client(
-        self, registry: MemoryRegistry, name: str = "x", secret: Secret | None = None, fallback: Fallback | None = None
-    ) -> Client:
-        def credentials(host: str, repository: str) -> Secret | None:
-            self.asked.append((host, repository))
-            return secret
-
-        endpoint = Endpoint(registry.host, name, ("http",), mirror=bool(fallback), fallback=fallback or Fallback.NEVER)
-        return Client(endpoint, Transport(endpoint, credentials, self.network))
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with ExitStack() as stack:
-        made = World(stack)
-        yield made
-        made.network.close()
-
-
-def pour(offset: int, length: int) -> Iterator[bytes]:
-    for at in range(offset, offset + length, 1 << 16):
-        yield DATA[at : min(at + (1 << 16), offset + length)]
-
-
-def manifest(registry: MemoryRegistry, name: str = "x", tag: str = "1", **more: object) -> tuple[str, bytes]:
-    """Put a small image into a registry."""
-    registry.blobs[name, LAYER.digest] = DATA
-    registry.blobs[name, sha256(b"{}")] = b"{}"
-    document = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": Descriptor(OCI_CONFIG, sha256(b"{}"), 2).to_json(),
-        "layers": [LAYER.to_json()],
-        **more,
-    }
-    data = encode(document)
-    for target in (tag, sha256(data)):
-        registry.manifests[name, target] = (OCI_MANIFEST, data)
-    return sha256(data), data
-
-
-def once(fault: chaos.Fault, method: str, part: str = "") -> object:
-    """Spoil the first request of a kind."""
-    left = [fault]
-
-    def act(handler: Handler) -> bool:
-        if left and handler.command == method and part in handler.path:
-            left.pop()(handler)
-            return True
-        return False
-
-    return act
-
-
-def requests(registry: MemoryRegistry) -> list[str]:
-    return [seen.method for seen in registry.seen]
-
 
 # --- pulls ------------------------------------------------------------------------------------------------------------
 
@@ -216,6 +137,23 @@ def test_referrers(world: World, api: bool) -> None:
     assert client.referrers("sha256:" + "0" * 64) == []
 
 
+@pytest.mark.parametrize("api", [True, False])
+def test_what_is_pushed_is_found_as_a_referrer(world: World, api: bool) -> None:
+    registry = world.registry(referrers=api)
+    digest, _ = manifest(registry)
+    client = world.client(registry)
+    subject = {"mediaType": OCI_MANIFEST, "digest": digest, "size": 1}
+    pushed = []
+    for number in range(2):
+        _, data = manifest(registry, tag="none", artifactType="a/b", subject=subject, annotations={"n": str(number)})
+        for _ in range(2):
+            pushed.append(Uploader(client).manifest(sha256(data), OCI_MANIFEST, data))
+    found = client.referrers(digest, "a/b")
+    assert {item.digest for item in found} == set(pushed)
+    assert len(found) == 2
+    assert (("x", digest.replace(":", "-")) in registry.manifests) == (not api)
+
+
 # --- pushes -----------------------------------------------------------------------------------------------------------
 
 
@@ -306,6 +244,19 @@ def test_a_manifest_that_is_refused(world: World) -> None:
         Uploader(world.client(registry)).manifest("1", OCI_MANIFEST, b"[]")
 
 
+def test_a_manifest_that_never_arrives(world: World) -> None:
+    registry = world.registry()
+    _, data = manifest(registry)
+
+    def act(handler: Handler) -> bool:
+        chaos.drop(handler)
+        return True
+
+    registry.fault = act
+    with pytest.raises(RegistryError, match="can't reach the registry"):
+        Uploader(world.client(registry)).manifest("2", OCI_MANIFEST, data)
+
+
 @pytest.mark.parametrize("auth", ["basic", "token"])
 def test_a_push_with_credentials(world: World, auth: str) -> None:
     registry = world.registry(user="u", password="p", auth=auth)
@@ -325,138 +276,3 @@ def test_an_identity_token(world: World) -> None:
     manifest(registry)
     assert world.client(registry, secret=Secret(IDENTITY, "long-lived")).manifest("1")
     assert "POST" in requests(registry)
-
-
-# --- mirrors ----------------------------------------------------------------------------------------------------------
-
-
-def reader(world: World, *clients: Client) -> tuple[Reader, list[str]]:
-    told: list[str] = []
-    return Reader(clients, clients, clients, told.append), told
-
-
-def refusing(status: int) -> object:
-    def act(handler: Handler) -> bool:
-        handler.send(error(status, "DENIED"))
-        return True
-
-    return act
-
-
-FALLS = [
-    (404, Fallback.NEVER, False),
-    (404, Fallback.ON_404, True),
-    (404, Fallback.ON_ERROR, True),
-    (500, Fallback.NEVER, False),
-    (500, Fallback.ON_404, False),
-    (500, Fallback.ON_ERROR, True),
-    (401, Fallback.ON_404, False),
-    (401, Fallback.ON_ERROR, True),
-    (403, Fallback.ON_404, False),
-    (403, Fallback.ON_ERROR, False),
-]
-
-
-@pytest.mark.parametrize(("status", "fallback", "falls"), FALLS)
-def test_when_the_next_endpoint_is_asked(world: World, status: int, fallback: Fallback, falls: bool) -> None:
-    mirror, registry = world.registry(), world.registry()
-    digest, _ = manifest(registry)
-    mirror.fault = refusing(status)  # type: ignore[assignment]
-    both, told = reader(world, world.client(mirror, fallback=fallback), world.client(registry))
-    if falls:
-        assert both.manifest("1").digest == digest
-        assert both.blob(LAYER).read() == DATA
-        assert bool(told) == (status != 404)
-    else:
-        for act in (lambda: both.manifest("1"), lambda: both.blob(LAYER)):
-            with pytest.raises(ImgError) as caught:
-                act()
-        assert registry.seen == []
-        assert isinstance(caught.value, Forbidden) == (status == 403)
-
-
-def test_a_mirror_that_is_gone(world: World) -> None:
-    mirror, registry = world.registry(), world.registry()
-    digest, _ = manifest(registry)
-    mirror.host = "127.0.0.1:1"
-    both, told = reader(world, world.client(mirror, fallback=Fallback.ON_ERROR), world.client(registry))
-    assert both.manifest("1").digest == digest
-    assert "the mirror 127.0.0.1:1 can't be used" in told[0]
-
-
-def test_an_error_tells_of_the_mirrors_before(world: World) -> None:
-    mirror, registry = world.registry(), world.registry()
-    both, _ = reader(world, world.client(mirror, fallback=Fallback.ON_404), world.client(registry))
-    with pytest.raises(NotFound) as caught:
-        both.manifest("1")
-    assert f"before, {mirror.host}" in caught.value.hint
-
-
-def test_a_blob_goes_on_at_the_next_endpoint(world: World) -> None:
-    mirror, registry = world.registry(), world.registry()
-    manifest(mirror)
-    manifest(registry)
-    broken = [True]
-
-    def act(handler: Handler) -> bool:
-        if broken.pop() if broken else False:
-            chaos.drop_in_the_middle(handler)
-        else:
-            chaos.drop(handler)
-        return True
-
-    mirror.fault = act
-    both, _ = reader(world, world.client(mirror, fallback=Fallback.ON_ERROR), world.client(registry))
-    assert both.blob(LAYER).read() == DATA
-    assert requests(registry) == ["GET"]
-
-
-def test_wrong_bytes_of_a_mirror_are_not_asked_for_twice(world: World) -> None:
-    mirror, registry = world.registry(), world.registry()
-    manifest(registry)
-    mirror.blobs["x", LAYER.digest] = b"x" * len(DATA)
-    both, _ = reader(world, world.client(mirror, fallback=Fallback.ON_ERROR), world.client(registry))
-    assert sha256(both.blob(LAYER).read()) != LAYER.digest
-    assert both.blob(LAYER).read() == DATA
-
-
-def test_credentials_go_to_the_host_they_are_for(world: World) -> None:
-    mirror = world.registry(user="u", password="p", auth="basic")
-    registry = world.registry(user="u", password="p", auth="basic")
-    manifest(registry)
-    secret = Secret("u", "p")
-    both, _ = reader(world, world.client(mirror, "m/x", None, Fallback.ON_ERROR), world.client(registry, secret=secret))
-    both.manifest("1")
-    assert {seen.authorization for seen in mirror.seen} == {""}
-    assert world.asked == [(mirror.host, "m/x"), (registry.host, "x")]
-
-
-def test_through_a_proxy(world: World) -> None:
-    """A registry takes whole URLs as well, so it can stand for a proxy. The proxy's password goes to nobody else."""
-    proxy = world.registry()
-    digest, _ = manifest(proxy)
-    heard: list[str] = []
-
-    def act(handler: Handler) -> bool:
-        heard.append(f"{handler.path} {handler.headers.get('Proxy-Authorization')}")
-        return False
-
-    proxy.fault = act
-    endpoint = Endpoint("registry.example", "x", ("http",), proxy=f"http://user:hush@{proxy.host}")
-    client = Client(endpoint, Transport(endpoint, lambda host, repository: None, world.network))
-    assert client.manifest("1").digest == digest
-    assert heard == ["http://registry.example/v2/x/manifests/1 Basic dXNlcjpodXNo"]
-    proxy.host = "127.0.0.1:1"
-    endpoint = Endpoint("registry.example", "x", ("http",), proxy=f"http://user:hush@{proxy.host}")
-    with pytest.raises(RegistryError, match=r"can't get through the proxy http://127\.0\.0\.1:1") as caught:
-        Client(endpoint, Transport(endpoint, lambda host, repository: None, world.network)).manifest("1")
-    assert "hush" not in caught.value.message
-
-
-def test_a_scheme_is_found_out(world: World) -> None:
-    registry = world.registry()
-    digest, _ = manifest(registry)
-    endpoint = Endpoint(registry.host, "x", ("https", "http"))
-    client = Client(endpoint, Transport(endpoint, lambda host, repository: None, world.network))
-    assert client.manifest("1").digest == digest
-    assert client.transport.base == f"http://{registry.host}"

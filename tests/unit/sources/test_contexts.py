@@ -421,9 +421,9 @@ def test_a_named_layout(session: Session, tmp_path: Path, layout: Path, form: st
     plugin = session.engine.load("source", "oci-layout")
     assert plugin.pin(found.source).key == digest
     (layer,) = plugin.fetch(found.source).layers
-    assert not session.store.layers.has_blob((layer,))
+    assert session.store.layers.known((layer,)) is None
     session.store.layers.blob((layer,))
-    assert session.store.layers.has_blob((layer,))
+    assert session.store.layers.known((layer,)) is not None
     with pytest.raises(UsageError, match="is an image, not a folder"):
         asked.context_file("a", "base")
 

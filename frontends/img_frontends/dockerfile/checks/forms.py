@@ -52,10 +52,9 @@ def empty_continuation(subject: Subject) -> Iterator[Finding]:
 
 def empty_rows(line: Line) -> list[int]:
     """Numbers of the lines of the file that are empty between the continued lines of an instruction."""
-    last = line.starts[-1][1] if line.starts else line.first
-    if last == line.first:
-        return []
-    rows = line.source.split("\n")[: last - line.first]
+    rows = line.source.split("\n")
+    if line.heredocs:  # what is empty in their bodies is theirs
+        rows = rows[: line.starts[-1][1] - line.first]
     return [line.first + n for n, row in enumerate(rows) if n and not row.strip(BLANKS)]
 
 

@@ -103,7 +103,7 @@ class Hosts:
         found = certs.trust(self.certs_folders, host) or Trust()
         if given.ca or given.cert:
             found = Trust(given.ca or found.ca, given.cert or found.cert, given.key or found.key)
-        unsafe = given.insecure if given.insecure is not None else insecure or host in self.insecure
+        unsafe = host in self.insecure or (given.insecure if given.insecure is not None else insecure)
         schemes: tuple[str, ...] = (HTTPS,)
         if given.plain_http:
             schemes = (HTTP,)
