@@ -335,6 +335,24 @@ def test_copies_keep_the_digest(two: Path, work: Path, registry: Registry) -> No
     assert "~ /text  (content sha256:" in done.stdout
 
 
+def test_between_repositories_no_layer_is_kept(two: Path, work: Path, registry: Registry) -> None:
+    digest = ok(img("copy", "one:1", f"docker://{registry.host}/from:1", root=two)).strip()
+    fresh = work / "fresh"
+    for dest in ("to:1", "again:1"):
+        said = ok(img("copy", f"docker://{registry.host}/from:1", f"docker://{registry.host}/{dest}", root=fresh))
+        assert said.strip() == digest
+    layers = json.loads(ok(img("history", "--json", "one:1", root=two)))
+    assert not {row["digest"][7:] for row in layers if row["digest"]} & set(os.listdir(fresh / "blobs" / "sha256"))
+    run(
+        "skopeo",
+        "--insecure-policy",
+        "copy",
+        "--src-tls-verify=false",
+        f"docker://{registry.host}/again:1",
+        f"dir:{work}/d",
+    )
+
+
 def test_merge_joins_what_was_built_apart(work: Path, registry: Registry) -> None:
     context = work / "c"
     context.mkdir()
