@@ -11,7 +11,7 @@ from img.oci.reference import Reference
 from img.oci.spec import DOCKER_INDEX, OCI_INDEX, Descriptor
 from img.outputs import rfc3339
 from img.ports import Export, Host
-from img.store.layers import LayerBlob
+from img.store.forms import LayerBlob
 from img_plugins.exporters.annotations import Annotations
 from img_plugins.exporters.forms import Form
 
