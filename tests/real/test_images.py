@@ -193,6 +193,19 @@ def test_without_force_the_base_stays_as_it_is(context: Path, store: Path, work:
     run("skopeo", "--insecure-policy", "copy", f"oci:{work}/b", f"dir:{work}/dir")
 
 
+def test_a_base_keeps_its_layers_whatever_else_the_store_knows_them_by(context: Path, store: Path, work: Path) -> None:
+    for number, kind in enumerate(("gzip", "zstd", "uncompressed")):
+        spec = f"type=image,name=base:{kind},compression={kind},force-compression=true"
+        ok(img("build", "-o", spec, str(context), root=store))
+        on_top = work / kind
+        on_top.mkdir()
+        (on_top / "Dockerfile").write_text(f"FROM base:{kind}\nCOPY Dockerfile /{number}\n")
+        ok(img("build", "-t", f"top:{kind}", str(on_top), root=store))
+        rows = [json.loads(ok(img("history", "--json", f"{n}:{kind}", root=store))) for n in ("base", "top")]
+        base, top = ([row["digest"] for row in reversed(one) if row["digest"]] for one in rows)
+        assert top[: len(base)] == base
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
