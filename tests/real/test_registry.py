@@ -72,7 +72,10 @@ class Ground:
         context = self.folder / f"context-{random.randrange(1 << 30)}"
         context.mkdir()
         (context / "Dockerfile").write_text(text)
-        return self.right("build", "-q", "-t", name, *options, str(context)).strip()
+        facts = context / "facts.json"
+        self.right("build", "--metadata-file", str(facts), "-t", name, *options, str(context))
+        digest: str = json.loads(facts.read_text())["containerimage.digest"]
+        return digest
 
     def conf(self, text: str) -> None:
         path = self.home / ".config/containers/registries.conf"

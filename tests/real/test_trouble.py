@@ -42,7 +42,7 @@ def fails(work: Path, dockerfile: str, *extra: str, store: Path | None = None) -
         ("FROM scratch AS build\nFROM scratch\nCOPY --from=biuld /a /\n", ("did you mean build?",), "Dockerfile:3:6"),
         ("", ("is empty",), "Dockerfile:1:1"),
         ("RUN true\n", ("begins with FROM",), "Dockerfile:1:1"),
-        ("FROM scratch\nRUN --mounnt=type=cache x\n", ("did you mean --mount?",), "Dockerfile:2:5"),
+        ("FROM scratch\nRUN --mounnt=type=cache x\n", ("did you mean --mount",), "Dockerfile:2:5"),
     ],
 )
 def test_a_wrong_dockerfile(work: Path, dockerfile: str, words: tuple[str, ...], place: str) -> None:
