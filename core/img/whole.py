@@ -18,8 +18,13 @@ def whole_file(dest: str) -> Iterator[Callable[[bytes], object]]:
     Raises `StoreError` if the disk refuses.
     """
     if dest == "-":
-        yield sys.stdout.buffer.write
-        sys.stdout.buffer.flush()
+        try:
+            yield sys.stdout.buffer.write
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise StoreError(f"can't write to standard output: {error.strerror}", hint="check where it goes") from error
         return
     path = Path(dest)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -67,7 +67,6 @@ def _registries() -> dict[str, str]:
         "config_home": get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else ""),
         "docker_config": get("DOCKER_CONFIG") or (f"{home}/.docker" if home else ""),
         "registry_auth_file": get("REGISTRY_AUTH_FILE", ""),
-        "registries": get("IMG_REGISTRIES", ""),
         "registries_conf": get("CONTAINERS_REGISTRIES_CONF", ""),
         **{name: _proxy(name) for name in PROXIES},
     }

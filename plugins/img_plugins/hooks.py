@@ -52,5 +52,6 @@ def img_settings() -> Iterable[Setting]:
         Setting(
             "cgroup_parent", "the cgroup that steps run in, below every cgroup filesystem", "IMG_CGROUP_PARENT", ""
         ),
+        Setting("registries", "the file that says how registries are reached: registries.toml", "IMG_REGISTRIES"),
         Setting("cdi", "folders with device specifications (CDI), parted by :", "IMG_CDI", "/etc/cdi:/var/run/cdi"),
     ]

@@ -193,6 +193,19 @@ def test_without_force_the_base_stays_as_it_is(context: Path, store: Path, work:
     run("skopeo", "--insecure-policy", "copy", f"oci:{work}/b", f"dir:{work}/dir")
 
 
+def test_a_base_keeps_its_layers_whatever_else_the_store_knows_them_by(context: Path, store: Path, work: Path) -> None:
+    for number, kind in enumerate(("gzip", "zstd", "uncompressed")):
+        spec = f"type=image,name=base:{kind},compression={kind},force-compression=true"
+        ok(img("build", "-o", spec, str(context), root=store))
+        on_top = work / kind
+        on_top.mkdir()
+        (on_top / "Dockerfile").write_text(f"FROM base:{kind}\nCOPY Dockerfile /{number}\n")
+        ok(img("build", "-t", f"top:{kind}", str(on_top), root=store))
+        rows = [json.loads(ok(img("history", "--json", f"{n}:{kind}", root=store))) for n in ("base", "top")]
+        base, top = ([row["digest"] for row in reversed(one) if row["digest"]] for one in rows)
+        assert top[: len(base)] == base
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -333,6 +346,24 @@ def test_copies_keep_the_digest(two: Path, work: Path, registry: Registry) -> No
     assert done.returncode == 1
     assert "~ /text  (size" not in done.stdout
     assert "~ /text  (content sha256:" in done.stdout
+
+
+def test_between_repositories_no_layer_is_kept(two: Path, work: Path, registry: Registry) -> None:
+    digest = ok(img("copy", "one:1", f"docker://{registry.host}/from:1", root=two)).strip()
+    fresh = work / "fresh"
+    for dest in ("to:1", "again:1"):
+        said = ok(img("copy", f"docker://{registry.host}/from:1", f"docker://{registry.host}/{dest}", root=fresh))
+        assert said.strip() == digest
+    layers = json.loads(ok(img("history", "--json", "one:1", root=two)))
+    assert not {row["digest"][7:] for row in layers if row["digest"]} & set(os.listdir(fresh / "blobs" / "sha256"))
+    run(
+        "skopeo",
+        "--insecure-policy",
+        "copy",
+        "--src-tls-verify=false",
+        f"docker://{registry.host}/again:1",
+        f"dir:{work}/d",
+    )
 
 
 def test_merge_joins_what_was_built_apart(work: Path, registry: Registry) -> None:

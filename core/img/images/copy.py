@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from img.errors import UsageError
@@ -32,7 +32,7 @@ def copy(host: Host, source: str, dest: str, platform: str = "", every: bool = F
         descriptor = found.descriptor if every else found.one(platform).descriptor
         if to.kind in (places.STORE, places.REGISTRY):
             reference = Reference.parse(to.name)
-            ingest(host, found, descriptor)
+            ingest(host, found, descriptor, _origin(found) if to.kind == places.REGISTRY else None)
             if to.kind == places.STORE:
                 set_names(host, [reference], descriptor)
             else:
@@ -48,6 +48,11 @@ def copy(host: Host, source: str, dest: str, platform: str = "", every: bool = F
             with whole_file(to.path) as write:
                 write_archive(write, archive, form, platform)
         return descriptor
+
+
+def _origin(found: Found) -> Mapping[str, str] | None:
+    """Where the layers are if that is a registry: from one to another they are mounted or streamed, and not kept."""
+    return found.provider.origin if isinstance(found.provider, places.Remote) else None
 
 
 def _named_for(to: Place, found: Found, descriptor: Descriptor) -> Named:

@@ -4,7 +4,7 @@ plain name is the store's. The words are skopeo's (containers-transports(5))."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -56,6 +56,11 @@ class Remote:
         self._source = host.load("source", "docker-image")
         self._reference = reference
 
+    @property
+    def origin(self) -> Mapping[str, str]:
+        """Where its layers are, as the store notes it."""
+        return {"scheme": "docker-image", "ref": str(self._reference)}
+
     def resolve(self) -> Descriptor:
         """What the name stands for now. Raises `RegistryError`."""
         media_type, data = self._source.document(str(self._reference))
@@ -65,8 +70,7 @@ class Remote:
         if descriptor.media_type in (*INDEXES, *MANIFESTS):
             yield self._source.document(str(self._reference), descriptor.digest)[1]
             return
-        origin = {"scheme": "docker-image", "ref": str(self._reference)}
-        with self._source.open_blob(origin, descriptor) as stream:
+        with self._source.open_blob(self.origin, descriptor) as stream:
             while data := stream.read(1 << 20):
                 yield data
 

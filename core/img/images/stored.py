@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from img.errors import Cancelled, ImgError, StoreError, UsageError
 from img.images.provider import Found, Provider, verified
@@ -97,11 +97,13 @@ def held(store: Store, descriptor: Descriptor) -> list[OneImage]:
     return list(images(descriptor, lambda d: blobs.read(d.digest)))
 
 
-def ingest(host: Host, found: Found, descriptor: Descriptor) -> None:
-    """Put `descriptor` and all it is made of into the store, byte for byte. Raises `CorruptBlob`, `LayerError`; what was
-    stored until then belongs to no image."""
+def ingest(host: Host, found: Found, descriptor: Descriptor, origin: Mapping[str, str] | None = None) -> None:
+    """Put `descriptor` and all it is made of into the store, byte for byte. With `origin` (`img.store.layers`), layers stay
+    there and are only made known. Raises `CorruptBlob`, `LayerError`; what was stored until then belongs to no image."""
     blobs = host.store.blobs
-    wanted = [part for part in closure(descriptor, found.read) if not blobs.has(part.digest)]
+    remote = _announced(host, found, descriptor, origin) if origin is not None else set()
+    parts = closure(descriptor, found.read)
+    wanted = [part for part in parts if part.digest not in remote and not blobs.has(part.digest)]
 
     def take(part: Descriptor) -> None:
         if host.cancelled:
@@ -114,6 +116,18 @@ def ingest(host: Host, found: Found, descriptor: Descriptor) -> None:
     with ThreadPoolExecutor(THREADS, "ingest") as pool:
         for done in [pool.submit(take, part) for part in wanted]:
             done.result()
+
+
+def _announced(host: Host, found: Found, descriptor: Descriptor, origin: Mapping[str, str]) -> set[str]:
+    """Make the layers of every image known as remote; returns the digests of those that now are."""
+    layers = host.store.layers
+    known: set[str] = set()
+    for image in images(descriptor, found.read):
+        for id, layer in zip(checked_ids(image), image.manifest.layers, strict=True):
+            layers.add_remote(id, layer, origin)
+            if layers.holder(layer.digest) is not None:
+                known.add(layer.digest)
+    return known
 
 
 def snapshot(host: Host, found: Found, image: OneImage) -> Snapshot:

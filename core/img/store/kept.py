@@ -16,7 +16,7 @@ from img.store.blobs import disk_error
 from img.store.locks import locked
 
 if TYPE_CHECKING:
-    from img.store.layers import Engine
+    from img.store.forms import Engine
 
 
 class Kept:

@@ -18,59 +18,24 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from img.digest import digest_of
 from img.errors import CorruptBlob, FileError, LayerError, StoreError
 from img.oci.spec import Descriptor
 from img.store.blobs import CHUNK, Blobs, disk_error
 from img.store.database import Database
+from img.store.forms import Engine, Layer, LayerBlob
 from img.store.locks import locked
 from img.store.sweep import discard
 
 if TYPE_CHECKING:
-    from img.ports import Sandbox, Snapshot
+    from img.ports import Snapshot
 
 FETCHES = 3
 """How often a remote layer is fetched whose bytes turn out to be wrong: on the way, or on one of several servers."""
-
-
-class Engine(Protocol):
-    """What a store needs of the engine around it to make one form from another."""
-
-    @property
-    def sandbox(self) -> Sandbox: ...
-
-    @property
-    def cancelled(self) -> bool: ...
-
-    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
-        """The bytes of a remote layer."""
-
-    def progress(self, id: str, action: str, current: int, total: int) -> None:
-        """Tell observers of a transfer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """What the store knows of one layer. `diff_id` is empty until a blob was made of it."""
-
-    id: str
-    diff_id: str
-    descriptor: Descriptor | None
-    origin: Mapping[str, str] | None
-    created: float
-
-
-@dataclass(frozen=True, slots=True)
-class LayerBlob:
-    """One layer as an image holds it: its compressed blob and the digest of the uncompressed tar."""
-
-    descriptor: Descriptor
-    diff_id: str
 
 
 class Layers:

@@ -21,9 +21,10 @@ from img.errors import StoreError
 from img.store.blobs import Blobs, disk_error
 from img.store.caches import Caches
 from img.store.database import Database
+from img.store.forms import Engine
 from img.store.images import Images
 from img.store.kept import Kept
-from img.store.layers import Engine, Layers
+from img.store.layers import Layers
 from img.store.locks import Lock, shared, try_lock
 from img.store.memory import Memory, Stats
 from img.store.records import Records

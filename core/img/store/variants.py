@@ -14,7 +14,8 @@ from img.errors import CorruptBlob
 from img.oci.packing import KINDS, Packing, packed
 from img.oci.spec import DOCKER_TO_OCI, Descriptor
 from img.store.blobs import Blobs
-from img.store.layers import LayerBlob, Layers
+from img.store.forms import LayerBlob
+from img.store.layers import Layers
 from img.store.memory import Memory
 
 DEFAULT = Packing()

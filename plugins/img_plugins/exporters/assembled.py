@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from img.digest import is_digest
 from img.errors import UsageError
+from img.ir.nodes import Source
+from img.ir.walk import chain
 from img.oci.mutate import Image, assemble, encode
 from img.oci.reference import Reference
-from img.oci.spec import DOCKER_INDEX, OCI_INDEX, Descriptor
+from img.oci.spec import DOCKER_INDEX, OCI_INDEX, Descriptor, Manifest
 from img.outputs import rfc3339
 from img.ports import Export, Host
-from img.store.layers import LayerBlob
+from img.store.forms import LayerBlob
 from img_plugins.exporters.annotations import Annotations
 from img_plugins.exporters.forms import Form
 
@@ -48,6 +51,9 @@ def _blobs(host: Host, export: Export, form: Form, remote: bool) -> list[LayerBl
     layers = host.store.layers
     own = form.packing_for(export.target)
     there = [(remote and layers.promised(group)) or layers.known(group) for group in export.groups]
+    for number, kept in enumerate(_of_base(host, export)):
+        if host.store.blobs.has(kept.descriptor.digest):
+            there[number] = kept
 
     def blob(number: int) -> LayerBlob:
         group = export.groups[number]
@@ -64,6 +70,22 @@ def _blobs(host: Host, export: Export, form: Form, remote: bool) -> list[LayerBl
 
     with ThreadPoolExecutor(THREADS, "layer") as pool:
         return list(pool.map(blob, range(len(there))))
+
+
+def _of_base(host: Host, export: Export) -> list[LayerBlob]:
+    """The base's layers as its own manifest has them: the store may know one of them by a blob of another compression."""
+    first = chain(export.target.root)[0]
+    digest = first.ref.rpartition("@")[2] if isinstance(first, Source) else ""
+    if not is_digest(digest) or not host.store.blobs.has(digest):
+        return []
+    layers = Manifest.parse(host.store.blobs.read(digest)).layers
+    count = export.target.base_layers
+    if len(layers) != count:
+        return []
+    ids = [host.store.layers.get(group[0]) for group in export.groups[:count]]
+    if None in ids:
+        return []
+    return [LayerBlob(d, row.diff_id) for d, row in zip(layers, ids, strict=True) if row is not None]
 
 
 def _forced(host: Host, group: Sequence[str], found: LayerBlob, form: Form) -> LayerBlob:

@@ -46,3 +46,14 @@ def test_a_bad_file_is_named(text: str, message: str, tmp_path: Path) -> None:
 def test_a_named_file_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no settings file"):
         config_file({"IMG_CONFIG": str(tmp_path / "none")})
+
+
+def test_the_reference_has_every_setting() -> None:
+    from img_plugins.hooks import img_settings
+
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "cli.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| `") and "`IMG_" in line]
+    wanted = [
+        f"| `{s.name}` | `{s.env}` | {f'`{s.default}` ' if s.default else ''}| {s.help} |" for s in img_settings()
+    ]
+    assert rows == wanted

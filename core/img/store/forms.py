@@ -1,0 +1,47 @@
+"""What the store says of a layer, and what it needs to make one form of it from another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Protocol
+
+from img.oci.spec import Descriptor
+
+if TYPE_CHECKING:
+    from img.ports import Sandbox
+
+
+class Engine(Protocol):
+    """What a store needs of the engine around it to make one form from another."""
+
+    @property
+    def sandbox(self) -> Sandbox: ...
+
+    @property
+    def cancelled(self) -> bool: ...
+
+    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
+        """The bytes of a remote layer."""
+
+    def progress(self, id: str, action: str, current: int, total: int) -> None:
+        """Tell observers of a transfer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What the store knows of one layer. `diff_id` is empty until a blob was made of it."""
+
+    id: str
+    diff_id: str
+    descriptor: Descriptor | None
+    origin: Mapping[str, str] | None
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBlob:
+    """One layer as an image holds it: its compressed blob and the digest of the uncompressed tar."""
+
+    descriptor: Descriptor
+    diff_id: str
