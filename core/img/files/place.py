@@ -3,13 +3,8 @@
 As BuildKit has it: a destination that ends in "/" or is a folder gets items by their names; a folder's content goes
 into the destination itself; missing folders are made 0755 or with an octal ``--chmod``, and the owner of ``--chown``;
 folders that are there keep what they are, but those inside a copied folder get its attributes; nothing to copy makes
-<<<<<<< HEAD
-nothing. Items are placed one after the other, so that the last of several files that a wildcard matched is the one at
-a destination that is no folder. Each layer stands alone: it holds every folder on the way with its attributes, as an
-=======
 nothing. Items are placed one after the other, so that the last of several files that a wildcard matched is the one at a
 destination that is no folder. Each layer stands alone: it holds every folder on the way with its attributes, as an
->>>>>>> main
 overlay's upper folder would.
 """
 
