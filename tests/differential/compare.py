@@ -36,7 +36,7 @@ def _document(image: flatten.Whole) -> dict[str, Any]:
     """The configuration as one flat table without what must differ: times, digests of layers."""
     document = dict(image.flat.config)
     inner = document.pop("config", {})
-    history = document.pop("history", [])
+    history = document.pop("history", None) or []
     document.pop("created", None)
     document["layers"] = len(document.pop("rootfs")["diff_ids"] or [])
     document |= {f"config.{key}": value for key, value in inner.items() if value not in (None, "", [], {})}
