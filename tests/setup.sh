@@ -8,8 +8,8 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 
-packages="attr busybox-static buildah ca-certificates containerd crun docker-registry docker.io mmdebstrap openssh-client podman
-python3-venv runc skopeo uidmap umoci"
+packages="attr buildah busybox-static bzip2 ca-certificates containerd crun docker-registry docker.io git mmdebstrap
+openssh-client openssl podman procps python3-venv runc skopeo uidmap umoci xz-utils zstd"
 
 missing=""
 for package in $packages; do
