@@ -7,7 +7,7 @@ in base 256, and v7. Raises `LayerError` naming the offset of what is wrong. Sta
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from img.errors import LayerError
 from img.files.entry import Entry, Kind
@@ -16,6 +16,8 @@ BLOCK = 512
 CHUNK = 1 << 20
 MAX_PAX = 1 << 20
 """Bytes of the largest pax header or long name."""
+MAX_RECORDS = 4096
+"""Records of pax headers that hold for one member: global ones and its own."""
 MAX_PATH = 4096
 
 Read = Callable[[int], bytes]
@@ -137,17 +139,25 @@ def read_tar(read: Read) -> Iterator[tuple[Entry, Content]]:
         if kind in b"xgLK":
             body = _body(stream, block)
             if kind == b"x":
-                own = {**own, **_pax(body, stream, sparse)}
+                own.update(_pax(body, stream, sparse))
             elif kind == b"g":
-                common = {**common, **_pax(body, stream, [])}
+                common.update(_pax(body, stream, []))
             else:
                 own["path" if kind == b"L" else "linkpath"] = body.rstrip(b"\0")
+            _bound((common, own), sparse, stream)
             continue
         entry, content = _member(stream, block, {**common, **own}, sparse)
         own, sparse = {}, []
         if entry is not None:
             yield entry, content
         content.drop()
+
+
+def _bound(headers: Sequence[dict[str, bytes]], sparse: list[tuple[str, bytes]], stream: _Stream) -> None:
+    """Headers add up: what stands for one member must stay small, however many there are."""
+    records = [value for header in headers for value in header.values()]
+    if len(records) > MAX_RECORDS or sum(map(len, records)) > MAX_PAX or len(sparse) > MAX_PAX // 24:
+        raise LayerError(f"the pax headers before byte {stream.offset} are too many, or too long together")
 
 
 def _check(block: bytes, stream: _Stream) -> None:

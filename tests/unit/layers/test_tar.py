@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,20 @@ def test_a_huge_pax_header_is_refused() -> None:
     head = _ustar(b"x", 0o644, 0, 0, 1 << 30, 0, b"x", b"", 0, 0, b"")
     with pytest.raises(LayerError, match="are allowed"):
         read(head + bytes(4096))
+
+
+@pytest.mark.parametrize("kind", [tarfile.XGLTYPE, tarfile.XHDTYPE])
+def test_headers_do_not_add_up_without_end(kind: bytes) -> None:
+    """Many small headers before one member, each with another key, are an error, not memory."""
+
+    def stream() -> Iterator[bytes]:
+        for number in range(100_000):
+            record = f"30 k{number:07}=".encode().ljust(29, b"v") + b"\n"
+            info = tarfile.TarInfo("x")
+            info.type, info.size = kind, len(record)
+            yield info.tobuf(tarfile.USTAR_FORMAT)
+            yield record + bytes(512 - len(record))
+
+    data = io.BytesIO(b"".join(stream()))
+    with pytest.raises(LayerError, match="too many, or too long"):
+        list(read_tar(data.read))
