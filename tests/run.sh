@@ -22,4 +22,8 @@ if [ "${CI:-}" = true ] && [ $# = 0 ]; then
     "$venv/bin/mypy"
     "$venv/bin/lint-imports"
 fi
-exec "$venv/bin/python" -m pytest "$@"
+if [ $# != 0 ]; then
+    exec "$venv/bin/python" -m pytest "$@"
+fi
+"$venv/bin/python" -m pytest -n 2 --dist loadfile tests/unit
+exec "$venv/bin/python" -m pytest tests/real tests/differential

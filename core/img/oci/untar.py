@@ -16,7 +16,7 @@ BLOCK = 512
 CHUNK = 1 << 20
 MAX_PAX = 1 << 20
 """Bytes of the largest pax header or long name."""
-MAX_RECORDS = 4096
+MAX_RECORDS = 1024
 """Records of pax headers that hold for one member: global ones and its own."""
 MAX_PATH = 4096
 

@@ -197,7 +197,7 @@ def test_headers_do_not_add_up_without_end(kind: bytes) -> None:
     """Many small headers before one member, each with another key, are an error, not memory."""
 
     def stream() -> Iterator[bytes]:
-        for number in range(100_000):
+        for number in range(2_000):
             record = f"30 k{number:07}=".encode().ljust(29, b"v") + b"\n"
             info = tarfile.TarInfo("x")
             info.type, info.size = kind, len(record)
