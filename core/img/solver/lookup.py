@@ -54,12 +54,15 @@ class Cache:
         self._select = select
         self.fresh = fresh
         self._pinned: dict[str, Key] = {}
+        self._above_fresh: set[str] = set()
 
     def pin_all(self, roots: Iterable[Node]) -> None:
         """Compute the pinned key of every node below `roots`."""
         for node in topological(roots):
             if node.digest not in self._pinned:
                 self._pinned[node.digest] = self._pin(node)
+            if any(below.digest in self._above_fresh or self.fresh(below) for below in node.inputs):
+                self._above_fresh.add(node.digest)
 
     def pinned(self, node: Node) -> Key:
         """The pinned key of a node that `pin_all` has seen."""
@@ -98,7 +101,12 @@ class Cache:
             record = None
         return record
 
+    def by_definition(self, node: Node) -> Record | None:
+        """The record under the pinned key. None above a node that must run: what it makes now may be something else,
+        which only a content key can tell."""
+        return None if node.digest in self._above_fresh else self.get(node, self.pinned(node))
+
     def goal(self, node: Node) -> Snapshot | None:
         """What a goal yields, if that is known by its pinned key."""
-        record = self.get(node, self.pinned(node))
+        record = self.by_definition(node)
         return None if record is None else Snapshot(record.layers)

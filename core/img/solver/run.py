@@ -107,7 +107,7 @@ class Solver:
         if isinstance(node, Source):
             return await self._thread(self._cache.fetch, node)
         key = self._cache.pinned(node)
-        if (record := await self._thread(self._cache.get, node, key)) is not None:
+        if (record := await self._thread(self._cache.by_definition, node)) is not None:
             return self._cached(node, record.layers, "by its definition")
         inputs = [await task for task in [self._task(below) for below in node.inputs]]
         selected = None

@@ -128,6 +128,23 @@ def test_a_lost_layer_is_a_miss_and_is_made_again(world: World) -> None:
     assert worker.ran == ["two"]
 
 
+def test_a_fresh_step_below_cached_ones_runs_and_decides_whether_they_do(world: World) -> None:
+    made = ["first"]
+    one = run(BASE, "one")
+    goal = run(run(BASE, "other", one), "two")
+
+    def act(node: Node, inputs: Sequence[Result]) -> str:
+        return made[0] if node.notes.title == "one" else digest_of(node.notes.title)
+
+    def build() -> list[str]:
+        return world.build(goal, act=act, fresh=lambda node: node.notes.title == "one")[1].ran
+
+    assert build() == ["one", "other", "two"]
+    assert build() == ["one"]
+    made[0] = "second"
+    assert build() == ["one", "other"]
+
+
 def test_no_cache_is_a_wish_of_the_run(world: World) -> None:
     goal = run(run(BASE, "one"), "two")
     world.build(goal)
