@@ -252,6 +252,17 @@ def plugins(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fal
     return act(json)
 
 
+@app.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []},
+)
+def kaniko(flags: Annotated[list[str] | None, typer.Argument(metavar="[FLAGS]")] = None) -> int:
+    """Build from the command line of kaniko's executor."""
+    from img_cli.commands.kaniko.command import kaniko as act
+
+    return act(flags or [])
+
+
 contexts = typer.Typer(name="context", help="Look at a build context.", no_args_is_help=True)
 app.add_typer(contexts)
 
