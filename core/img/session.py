@@ -197,7 +197,7 @@ class Session:
         self.engine.secrets = dict(options.secrets)
         self.engine.agents = dict(options.ssh)
         if options.pull:
-            self.engine.settings["pull"] = "always"
+            self.engine.settings["pull"] = options.pull
 
     def _solve(self, definition: Definition, options: Options) -> list[Snapshot]:
         goals = [target.root for target in definition.targets]

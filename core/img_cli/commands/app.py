@@ -99,11 +99,14 @@ def build(
     network: Annotated[str, _one("--network", help="The network of RUN: host or none.")] = "",
     no_cache: Annotated[bool, _one("--no-cache", help="Run every step.")] = False,
     no_cache_filter: Annotated[Words, _one("--no-cache-filter", help="Run every step of these stages.")] = None,
+    offline: Annotated[bool, _one("--offline", help="Ask no registry and no server: use what the store has.")] = False,
     output: Annotated[Words, _one("--output", "-o", help="type=TYPE,dest=PATH… May be repeated.")] = None,
     platform: Annotated[Words, _one("--platform", help="os/architecture[/variant].")] = None,
     print_: Annotated[str, _one("--print", help="Show the graph instead of building: ir or dot.")] = "",
     progress: Annotated[str, _one("--progress", help="auto, tty, plain, json or quiet.")] = "auto",
-    pull: Annotated[bool, _one("--pull", help="Ask the registry for newer bases.")] = False,
+    pull: Annotated[
+        str, _one("--pull", help="When to ask for bases: missing, always (also without a value), never.")
+    ] = "",
     push: Annotated[bool, _one("--push", help="Push the image to the registry that its name says.")] = False,
     quiet: Annotated[bool, _one("--quiet", "-q", help="Print only the image's id.")] = False,
     secret: Annotated[Words, _one("--secret", help="id=ID[,src=FILE|,env=NAME] for RUN --mount=type=secret.")] = None,

@@ -10,6 +10,7 @@ from img.errors import UsageError
 from img.ir.values import Confinement, Limit
 from img.request import Request
 from img_cli.context import standard_input
+from img_cli.options import POLICIES
 
 ENTITLEMENTS = ("network.host", "security.insecure", "device")
 NETWORKS = ("", "default", "host", "none")
@@ -36,7 +37,7 @@ def request_of(given: Mapping[str, Any]) -> Request:
         no_cache=given["no_cache"],
         expect_cached=tuple(given["expect_cached"]),
         no_cache_filter=listed(given["no_cache_filter"]),
-        pull=given["pull"],
+        pull=_pull(given),
         backend=given["backend"],
         frontend=given["frontend"],
         annotations=parse_annotations(given["annotation"]),
@@ -70,7 +71,21 @@ def settings_of(given: Mapping[str, Any]) -> dict[str, str]:
     network = given["network"]
     if network not in NETWORKS:
         raise UsageError(f"--network can't be {network!r}", hint="host or none")
-    return {"network": "" if network == "default" else network, "cgroup_parent": given["cgroup_parent"]}
+    return {
+        "network": "" if network == "default" else network,
+        "cgroup_parent": given["cgroup_parent"],
+        "offline": "true" if given["offline"] else "",
+    }
+
+
+def _pull(given: Mapping[str, Any]) -> str:
+    """``--pull``, which must not ask for what ``--offline`` forbids."""
+    policy: str = given["pull"]
+    if policy not in ("", *POLICIES):
+        raise UsageError(f"--pull can't be {policy!r}", hint=f"one of {', '.join(POLICIES)}, or nothing for always")
+    if policy == "always" and given["offline"]:
+        raise UsageError("--pull asks the registry, and --offline forbids it", hint="leave out one of them")
+    return policy
 
 
 def confinement(given: Mapping[str, Any]) -> Confinement:
