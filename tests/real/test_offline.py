@@ -59,10 +59,10 @@ def test_what_is_missing_is_told_with_its_line(context: Path, work: Path, busybo
 
 
 def test_bytes_that_were_never_needed_are_missing_offline(work: Path, busybox: str) -> None:
-    """A base that is only known by its descriptors: a build of files alone never fetched its layers."""
+    """A base that is only known by its descriptors: a label needs none of its bytes."""
     folder = work / "c"
     folder.mkdir()
-    (folder / "Dockerfile").write_text(f"FROM {busybox}\nCOPY Dockerfile /\n")
+    (folder / "Dockerfile").write_text(f"FROM {busybox}\nLABEL a=b\n")
     name = f"{busybox.rpartition(':')[0]}:files"
     assert img("build", "-o", "type=registry", "-t", name, str(folder), root=work / "s").returncode == 0
     (folder / "Dockerfile").write_text(f"FROM {busybox}\nRUN true\n")
