@@ -49,6 +49,7 @@ BUILD: dict[str, tuple[str, str]] = {
     "--secret": ("secret", MANY),
     "--shm-size": ("shm_size", ONE),
     "--ssh": ("ssh", MANY),
+    "--store-max": ("store_max", ONE),
     "--tag": ("tag", MANY),
     "-t": ("tag", MANY),
     "--target": ("target", ONE),

@@ -112,6 +112,7 @@ def build(
     secret: Annotated[Words, _one("--secret", help="id=ID[,src=FILE|,env=NAME] for RUN --mount=type=secret.")] = None,
     shm_size: Annotated[str, _one("--shm-size", help="Size of /dev/shm in steps, e.g. 128m.")] = "",
     ssh: Annotated[Words, _one("--ssh", help="default, or ID=SOCKET|KEY[,KEY]: for RUN --mount=type=ssh.")] = None,
+    store_max: Annotated[str, _one("--store-max", help="Keep the store below this size, e.g. 20g.")] = "",
     tag: Annotated[Words, _one("--tag", "-t", help="Name the image. May be repeated.")] = None,
     target: Annotated[str, _one("--target", help="The stage to build.")] = "",
     twice: Annotated[bool, _one("--twice", help="Build two times from nothing, and say what differs.")] = False,
@@ -237,6 +238,9 @@ def du(
 def prune(
     filter: Annotated[list[str] | None, typer.Option("--filter", help="FIELD=VALUE; may be repeated.")] = None,
     all_: Annotated[bool, typer.Option("--all", "-a", help="Also unpacked layers of images.")] = False,
+    keep: Annotated[
+        str, typer.Option("--keep-storage", metavar="SIZE", help="Take the oldest only, until this much is left.")
+    ] = "",
     force: Annotated[bool, typer.Option("--force", "-f", help="For scripts of docker's; img never asks.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Every field of each record.")] = False,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
@@ -244,7 +248,7 @@ def prune(
     """Remove what no image needs: cached steps, cache mounts, blobs."""
     from img_cli.commands.du import prune as act
 
-    return act(filter or [], all_, verbose, json)
+    return act(filter or [], all_, verbose, json, keep)
 
 
 @app.command()

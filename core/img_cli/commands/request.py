@@ -9,6 +9,7 @@ from typing import Any
 from img.errors import UsageError
 from img.ir.values import Confinement, Limit
 from img.request import Request
+from img.settings import size_of
 from img_cli.context import standard_input
 from img_cli.options import POLICIES
 
@@ -75,6 +76,7 @@ def settings_of(given: Mapping[str, Any]) -> dict[str, str]:
         "network": "" if network == "default" else network,
         "cgroup_parent": given["cgroup_parent"],
         "offline": "true" if given["offline"] else "",
+        "store_max": given["store_max"] if size_of(given["store_max"], "--store-max") else "",
     }
 
 
@@ -115,13 +117,8 @@ def pairs(words: Sequence[str], flag: str, from_environment: bool = False) -> di
 
 
 def size(text: str, flag: str) -> int:
-    """Bytes of a size like ``64m`` (powers of 1024, as docker has it); 0 for none."""
-    import re
-
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]?)i?b?", text.lower()) if text else None
-    if text and match is None:
-        raise UsageError(f"invalid {flag} {text!r}", hint="a number with b, k, m or g behind it, e.g. 128m")
-    return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " ")) if match else 0
+    """Bytes of a size, as `img.settings.size_of` has it."""
+    return size_of(text, flag)
 
 
 def _host(word: str) -> tuple[str, str]:
