@@ -25,7 +25,8 @@ class Options:
     outputs: tuple[Mapping[str, str], ...] = ()
     """``--output`` attributes, each with ``type``."""
     no_cache: bool = False
-    pull: bool = False
+    pull: str = ""
+    """When the registry is asked for a base: ``missing``, ``always``, ``never``; empty: as the settings say."""
     backend: str = ""
     expect_cached: tuple[str, ...] = ()
     """Wildcards; a step whose title one of them matches, and that has to run, fails the build with the reason."""

@@ -172,8 +172,29 @@ class Session:
             for advice in definition.warnings:
                 told = events.Warning(advice.message, advice.place, time.monotonic(), advice.rule, advice.url)
                 self.engine.emit(told)
-            snapshots = self._solve(definition, options)
-            return outputs.export(self.engine, definition, snapshots, wanted)
+            with self._limited():
+                snapshots = self._solve(definition, options)
+                return outputs.export(self.engine, definition, snapshots, wanted)
+
+    @contextmanager
+    def _limited(self) -> Iterator[None]:
+        """Keep the store at the setting ``store_max`` for the time of a build, if there is one. Raises `UsageError` for a
+        setting that is no size, `StoreError` if what is needed is more."""
+        from img.settings import size_of
+
+        most = size_of(self.engine.settings.get("store_max", ""), "store_max")
+        if not most:
+            yield
+            return
+        from img.store.limit import Limit
+
+        limit = Limit(self.store, lambda: self.engine.sandbox, most, self.engine.emit)
+        usual, self.store.blobs.room = self.store.blobs.room, limit.keep
+        try:
+            yield
+        finally:
+            self.store.blobs.room = usual
+        limit.finish()
 
     @contextmanager
     def observed(self, observers: Sequence[Reporter]) -> Iterator[None]:
@@ -197,7 +218,7 @@ class Session:
         self.engine.secrets = dict(options.secrets)
         self.engine.agents = dict(options.ssh)
         if options.pull:
-            self.engine.settings["pull"] = "always"
+            self.engine.settings["pull"] = options.pull
 
     def _solve(self, definition: Definition, options: Options) -> list[Snapshot]:
         goals = [target.root for target in definition.targets]
@@ -219,11 +240,12 @@ class Session:
         self.engine.warm()
         from img.solver.run import STEPS, Solver
 
-        limit = int(self.engine.settings.get("steps") or STEPS)
+        steps_at_once = int(self.engine.settings.get("steps") or STEPS)
         self.store.sweep()
         self.engine.busy = True
         try:
-            solver = Solver(cache, self._worker_of(options.backend), self.engine, limit, journal=journal)
+            worker = self._worker_of(options.backend)
+            solver = Solver(cache, worker, self.engine, steps_at_once, journal=journal, room=self.store.blobs.room)
             snapshots = solver.solve(goals)
         finally:
             self.engine.busy = False
@@ -325,12 +347,13 @@ class Session:
         self.store.sweep()
         return [one for one in usage(self.store, self.engine.sandbox) if wanted(one)]
 
-    def prune(self, filters: Sequence[str] = (), everything: bool = False) -> Pruned:
-        """Give back what no image needs; see `img.store.prune`. Raises `UsageError` for a filter that is none."""
+    def prune(self, filters: Sequence[str] = (), everything: bool = False, keep: int | None = None) -> Pruned:
+        """Give back what no image needs; with `keep` only the least recently used, until so many bytes are left. See
+        `img.store.prune`. Raises `UsageError` for a filter that is none."""
         from img.store.filters import parse_filters
         from img.store.prune import prune
 
-        return prune(self.store, self.engine.sandbox, parse_filters(filters), everything)
+        return prune(self.store, self.engine.sandbox, parse_filters(filters), everything, keep)
 
     def plugins(self) -> list[tuple[Offer, str, str, Availability | None]]:
         """Every offer with its distribution and version; backends also say whether they work here."""

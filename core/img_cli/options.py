@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-ONE, MANY, SWITCH = "one", "many", "switch"
+ONE, MANY, SWITCH, POLICY = "one", "many", "switch", "policy"
 TRUE, FALSE = ("true", "1"), ("false", "0")
+POLICIES = ("missing", "always", "never")
+"""What ``--pull`` takes. Without a value, which is never the next word, it is docker's: always."""
 
 BUILD: dict[str, tuple[str, str]] = {
     "--add-host": ("add_host", MANY),
@@ -34,18 +36,20 @@ BUILD: dict[str, tuple[str, str]] = {
     "--network": ("network", ONE),
     "--no-cache": ("no_cache", SWITCH),
     "--no-cache-filter": ("no_cache_filter", MANY),
+    "--offline": ("offline", SWITCH),
     "--output": ("output", MANY),
     "-o": ("output", MANY),
     "--platform": ("platform", MANY),
     "--print": ("print_", ONE),
     "--progress": ("progress", ONE),
-    "--pull": ("pull", SWITCH),
+    "--pull": ("pull", POLICY),
     "--push": ("push", SWITCH),
     "--quiet": ("quiet", SWITCH),
     "-q": ("quiet", SWITCH),
     "--secret": ("secret", MANY),
     "--shm-size": ("shm_size", ONE),
     "--ssh": ("ssh", MANY),
+    "--store-max": ("store_max", ONE),
     "--tag": ("tag", MANY),
     "-t": ("tag", MANY),
     "--target": ("target", ONE),
@@ -53,7 +57,7 @@ BUILD: dict[str, tuple[str, str]] = {
     "--ulimit": ("ulimit", MANY),
 }
 
-_EMPTY: dict[str, Any] = {ONE: "", MANY: [], SWITCH: False}
+_EMPTY: dict[str, Any] = {ONE: "", MANY: [], SWITCH: False, POLICY: ""}
 DEFAULTS: dict[str, Any] = {**{name: _EMPTY[kind] for name, kind in BUILD.values()}, "progress": "auto"}
 
 REFUSED = {
@@ -92,15 +96,31 @@ def refused(arguments: list[str]) -> tuple[str, str] | None:
 
 
 def plain_switches(arguments: list[str]) -> list[str]:
-    """The same words, with ``--pull=true`` as ``--pull`` and without ``--pull=false``: typer knows only bare switches."""
+    """The same words, with ``--push=true`` as ``--push`` and without ``--push=false``: typer knows only bare switches. And
+    ``--pull`` with the value it stands for: typer would take the next word for it."""
     words: list[str] = []
     for word in arguments:
         name, equals, value = word.partition("=")
-        if equals and name in BUILD and BUILD[name][1] == SWITCH and value.lower() in (*TRUE, *FALSE):
+        if name in BUILD and BUILD[name][1] == POLICY:
+            word = f"{name}={_policy(value if equals else 'true')}"
+        elif equals and name in BUILD and BUILD[name][1] == SWITCH and value.lower() in (*TRUE, *FALSE):
             word = name if value.lower() in TRUE else ""
         if word or not equals:
             words.append(word)
     return words
+
+
+def _policy(value: str) -> str:
+    """A value of ``--pull`` with docker's true and false as what they stand for; others stay as they are."""
+    return "always" if value.lower() in TRUE else "" if value.lower() in FALSE else value
+
+
+def command_at(arguments: list[str]) -> int:
+    """Where the command stands, behind the options that go for all of them; past the end if there is none."""
+    at = 0
+    while at < len(arguments) and arguments[at].startswith("-"):
+        at += 2 if arguments[at] in ("-s", "--state") else 1
+    return at
 
 
 def parse_build(arguments: list[str]) -> dict[str, Any] | None:
@@ -120,6 +140,9 @@ def parse_build(arguments: list[str]) -> dict[str, Any] | None:
             if equals and value.lower() not in (*TRUE, *FALSE):
                 return None
             found[parameter] = not equals or value.lower() in TRUE
+            continue
+        if kind == POLICY:
+            found[parameter] = _policy(value if equals else "true")
             continue
         if not equals:
             value = next(waiting, "")

@@ -49,6 +49,8 @@ def img_settings() -> Iterable[Setting]:
         Setting("network", "the network of steps that do not say: host or none", "IMG_NETWORK", "host"),
         Setting("steps", "how many steps run at once", "IMG_STEPS", "64"),
         Setting("pull", "when to ask the registry for a base: missing, always or never", "IMG_PULL", "missing"),
+        Setting("store_max", "the size that builds keep the store below, e.g. 20g", "IMG_STORE_MAX", ""),
+        Setting("offline", "true: ask no registry and no server, whatever the build wants", "IMG_OFFLINE", "false"),
         Setting(
             "cgroup_parent", "the cgroup that steps run in, below every cgroup filesystem", "IMG_CGROUP_PARENT", ""
         ),

@@ -45,6 +45,7 @@ def test_inside_a_container_with_default_confinement(
     tool = f"{builders.TOOL}"
     script = (
         f"{tool} version && {tool} build -q -t copied -f {context}/copy {context} && "
+        f"{tool} kaniko -c {context} -f {context}/copy --no-push --tar-path /t -v error && "
         f"{tool} build -q -t ran -f {context}/run {context}"
     )
     done = subprocess.run([*argv, debian, "sh", "-c", script], capture_output=True, text=True, check=False)

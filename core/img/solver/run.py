@@ -25,6 +25,8 @@ from img.store.locks import Lock, try_lock
 T = TypeVar("T")
 
 THREADS = 96
+LOOK = 1.0
+"""Seconds between two looks at the room that running steps leave."""
 STEPS = 64
 """Steps that run at once, unless the settings say otherwise. They mostly wait, so it is not the number of cores."""
 
@@ -44,13 +46,22 @@ class Solver:
     """One run over one graph."""
 
     def __init__(
-        self, cache: Cache, worker: Callable[[], Worker], engine: Engine, steps: int = STEPS, *, journal: Journal
+        self,
+        cache: Cache,
+        worker: Callable[[], Worker],
+        engine: Engine,
+        steps: int = STEPS,
+        *,
+        journal: Journal,
+        room: Callable[[], None] = lambda: None,
     ) -> None:
+        """`room` is called before and after each step and now and then while one runs; what it raises fails the build."""
         self._cache = cache
         self._journal = journal
         self._worker = worker
         self._engine = engine
         self._limit = steps
+        self._room = room
         self._pending: list[tuple[tuple[str, ...], Snapshot, str]] = []
 
     def solve(self, goals: Sequence[Node]) -> list[Snapshot]:
@@ -76,11 +87,19 @@ class Solver:
         return [result if isinstance(result, Snapshot) else Snapshot() for result in results]
 
     async def _watch(self, tasks: Sequence[asyncio.Task[Result]]) -> None:
-        """Turn a cancellation from outside into one of the task group."""
+        """Turn a cancellation from outside into one of the task group, and stop steps that there is no room for."""
+        looked = time.monotonic()
         while not all(task.done() for task in tasks):
             if self._engine.cancelled:
                 raise Cancelled
             await asyncio.wait(tasks, timeout=0.05)
+            if time.monotonic() - looked > LOOK:
+                try:
+                    await self._thread(self._room)
+                except ImgError:
+                    self._engine.cancel()
+                    raise
+                looked = time.monotonic()
 
     def _task(self, node: Node) -> asyncio.Task[Result]:
         """The one task of a node: whoever needs it waits for the same."""
@@ -132,7 +151,9 @@ class Solver:
             why = await self._thread(self._why, node, inputs, found[1])
             self._engine.emit(StepStarted(node.digest, title, node.notes.place, started, why))
             try:
+                await self._thread(self._room)
                 result: Snapshot = await self._thread(self._worker().run, node, inputs)
+                await self._thread(self._room)
             except ImgError as error:
                 self._engine.emit(StepFailed(node.digest, title, error.message, time.monotonic()))
                 self._journal.failed(node)

@@ -5,22 +5,28 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from img.digest import is_digest
 from img.errors import CorruptBlob, StoreError
+from img.store.using import Using
 
 CHUNK = 1 << 20
+LOOK = 64 << 20
+"""Bytes of a blob after which it is looked whether the store still has room for it."""
 
 
 class Blobs:
     """Blobs below `root`/blobs. A blob is there whole or not at all; a second write of one changes nothing."""
 
-    def __init__(self, root: Path, tmp: Path) -> None:
+    def __init__(self, root: Path, tmp: Path, use: Using) -> None:
         self._folder = root / "blobs" / "sha256"
         self._tmp = tmp
+        self._use = use
+        self.room: Callable[[], None] = _no_limit
+        """Called when something large has come into the store."""
 
     def path(self, digest: str) -> Path:
         """Where a blob is, or would be. Raises `StoreError` for text that is no sha256 digest."""
@@ -29,7 +35,7 @@ class Blobs:
         return self._folder / digest[7:]
 
     def has(self, digest: str) -> bool:
-        return self.path(digest).exists()
+        return self._use.there(digest, self.path(digest))
 
     def size(self, digest: str) -> int:
         """Bytes of a blob. Raises `StoreError` if it is not there."""
@@ -40,6 +46,7 @@ class Blobs:
 
     def open(self, digest: str) -> BinaryIO:
         """The blob's bytes, not verified. Raises `StoreError` if it is not there."""
+        self._use.note(digest)
         try:
             return self.path(digest).open("rb")
         except FileNotFoundError as error:
@@ -90,17 +97,26 @@ class Blobs:
                     raise CorruptBlob(f"more than the promised {size} bytes came for {expected or 'a blob'}")
                 record.update(data)
                 _write_all(out.fileno(), data)
+                if count // LOOK > (count - len(data)) // LOOK:
+                    self.room()
         digest = "sha256:" + record.hexdigest()
         if size is not None and count != size:
             raise CorruptBlob(f"only {count} of the promised {size} bytes came for {expected or 'a blob'}")
         if expected is not None and digest != expected:
             raise CorruptBlob(f"bytes that should be {expected} are {digest}")
+        self._use.note(digest)
         os.replace(path, self.path(digest))
+        if count > CHUNK:
+            self.room()
         return digest, count
 
     def remove(self, digest: str) -> None:
         """Forget a blob, if it is there."""
         self.path(digest).unlink(missing_ok=True)
+
+
+def _no_limit() -> None:
+    """A store that may grow as it likes."""
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

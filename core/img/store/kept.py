@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from img.store.blobs import disk_error
 from img.store.locks import locked
+from img.store.using import Using
 
 if TYPE_CHECKING:
     from img.store.forms import Engine
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 class Kept:
     """See the module. Safe from several threads and processes."""
 
-    def __init__(self, root: Path, tmp: Path, engine: Engine) -> None:
+    def __init__(self, root: Path, tmp: Path, engine: Engine, use: Using) -> None:
         self._root = root
+        self._use = use
         self._tmp = tmp
         self._engine = engine
 
@@ -32,7 +34,7 @@ class Kept:
         nothing is left behind."""
         name = key.removeprefix("sha256:")
         path = self._root / "sources" / "trees" / name
-        if path.is_dir():
+        if self._use.there(f"sha256:{name}", path):
             return path
         with self._locked(f"tree-{name}"):
             if path.is_dir():
@@ -52,6 +54,7 @@ class Kept:
     def repository(self, key: str) -> Path:
         """The folder of the bare repository `key`, which may not be there yet."""
         path = self._root / "sources" / "git" / key.removeprefix("sha256:")
+        self._use.note(f"sha256:{path.name}", path.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 

@@ -30,6 +30,7 @@ from img.store.database import Database
 from img.store.forms import Engine, Layer, LayerBlob
 from img.store.locks import locked
 from img.store.sweep import discard
+from img.store.using import Using
 
 if TYPE_CHECKING:
     from img.ports import Snapshot
@@ -41,17 +42,19 @@ FETCHES = 3
 class Layers:
     """See the module's contract. All methods may be called from several threads and processes at once."""
 
-    def __init__(self, root: Path, tmp: Path, database: Database, blobs: Blobs, engine: Engine) -> None:
+    def __init__(self, root: Path, tmp: Path, database: Database, blobs: Blobs, engine: Engine, use: Using) -> None:
         self._root = root
         self._tmp = tmp
         self._database = database
         self._blobs = blobs
         self._engine = engine
+        self._use = use
 
     # --- what is there -------------------------------------------------------------------------------------
 
     def get(self, id: str) -> Layer | None:
         """The layer's row, if the store has heard of it."""
+        self._use.note(id)
         row = self._database.one("SELECT id, diff_id, blob, origin, created FROM layers WHERE id = ?", (id,))
         if row is None:
             return None
@@ -60,7 +63,7 @@ class Layers:
 
     def available(self, id: str) -> bool:
         """Whether the layer can be had without running anything: as tree, blob, or from where it came."""
-        if self._tree(id).exists():
+        if self._use.there(id, self._tree(id)):
             return True
         layer = self.get(id)
         if layer is None or layer.descriptor is None:
@@ -84,6 +87,7 @@ class Layers:
         return diff_id
 
     def _point(self, diff_id: str, descriptor: Descriptor, origin: str) -> None:
+        self._use.note(diff_id)
         row = self._database.one("SELECT blob, origin FROM layers WHERE id = ?", (diff_id,))
         blob = json.dumps(descriptor.to_json())
         if row is None:
@@ -120,6 +124,7 @@ class Layers:
         return id
 
     def _insert(self, id: str, diff_id: str = "", blob: str = "", origin: str = "") -> None:
+        self._use.note(id)
         row = (id, diff_id, blob, origin, time.time())
         self._database.write("INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?, ?)", row)
 
@@ -136,6 +141,7 @@ class Layers:
     def _make_tree(self, id: str, lower: Sequence[str]) -> str:
         tree = self._tree(id)
         dependent = self._dependent(id, lower)
+        self._use.note(id, f"sha256:{dependent.parent.name}")
         for path in (tree, dependent):
             if path.exists():
                 return os.fspath(path)
@@ -154,6 +160,7 @@ class Layers:
             except BaseException:
                 self._engine.sandbox.call("img.oci.diff:remove_tree", os.fspath(scratch))
                 raise
+        self._blobs.room()
         return os.fspath(path)
 
     def _follow_recipe(self, id: str, dest: Path) -> bool:

@@ -20,6 +20,23 @@ class Lock:
         self._descriptor: int | None = descriptor
         self._alone = alone
 
+    def upgrade(self) -> bool:
+        """Turn a share into the whole lock, if no one else has a share. Only for one at a time: a failed attempt lets go
+        of the share for a moment (flock(2))."""
+        assert self._descriptor is not None
+        if _take(self._descriptor):
+            return True
+        os.close(self._descriptor)
+        self._descriptor = None
+        again = shared(self._path)
+        self._descriptor, again._descriptor = again._descriptor, None
+        return False
+
+    def downgrade(self) -> None:
+        """Back to a share."""
+        assert self._descriptor is not None
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
     def release(self) -> None:
         if self._descriptor is not None:
             if self._alone or _take(self._descriptor):

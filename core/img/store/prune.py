@@ -36,20 +36,25 @@ class Pruned:
         return sum(one.size for one in self.taken)
 
 
-def prune(store: Store, sandbox: Sandbox, wanted: Callable[[Usage], bool], everything: bool = False) -> Pruned:
+def prune(
+    store: Store, sandbox: Sandbox, wanted: Callable[[Usage], bool], everything: bool = False, keep: int | None = None
+) -> Pruned:
     """Take what is reclaimable and `wanted`. With `everything` also what can be made again from an image's blobs: its
-    unpacked layers."""
+    unpacked layers. With `keep` only as much, the least recently used first, as leaves that many bytes in the store."""
     store.sweep()
     lock = store.alone()
     try:
-        found = [one for one in usage(store, sandbox) if wanted(one)]
-        caches = [one for one in found if one.type == "exec.cachemount" and _take_cache(store, sandbox, one)]
+        there = usage(store, sandbox)
+        found = [one for one in there if wanted(one)]
+        if keep is not None:
+            found = _oldest(found, sum(one.size for one in there) - keep, everything, lock is not None)
+        caches = [one for one in found if one.type == "exec.cachemount" and take_cache(store, sandbox, one)]
         if lock is None:
             return _finished(store, sandbox, caches, False)
         things = [one for one in found if one.reclaimable and one.type == "regular"]
-        _take_regular(store, sandbox, things)
+        take_regular(store, sandbox, things)
         kept = [one for one in found if one.type == "source.git.checkout"]
-        _throw_away(store, sandbox, [path for one in kept for path in one.paths])
+        throw_away(store, sandbox, [path for one in kept for path in one.paths])
         remembered = [one for one in found if one.type == "source.local" and one.reclaimable]
         if remembered:
             _forget(store)
@@ -62,6 +67,24 @@ def prune(store: Store, sandbox: Sandbox, wanted: Callable[[Usage], bool], every
             lock.release()
 
 
+def _oldest(found: Sequence[Usage], excess: int, everything: bool, alone: bool) -> list[Usage]:
+    """The least recently used of `found` that can go, until `excess` bytes are together."""
+    chosen: list[Usage] = []
+    kinds = ("regular", "exec.cachemount", "source.git.checkout") if alone else ("exec.cachemount",)
+    spare = [one for one in found if one.reclaimable and one.type in kinds]
+    unpacked = [one for one in found if everything and one.shared and len(one.paths) > 1]
+    for one in [*sorted(spare, key=lambda one: one.used), *sorted(unpacked, key=lambda one: one.used)]:
+        if excess <= 0:
+            break
+        chosen.append(one)
+        excess -= one.size - (_blob_size(one) if one.shared else 0)
+    return chosen
+
+
+def _blob_size(one: Usage) -> int:
+    return os.stat(one.paths[1]).st_blocks * 512 if os.path.exists(one.paths[1]) else 0
+
+
 def _finished(store: Store, sandbox: Sandbox, taken: Sequence[Usage], alone: bool) -> Pruned:
     trash = store.tmp / "trash"
     if trash.exists():
@@ -69,27 +92,29 @@ def _finished(store: Store, sandbox: Sandbox, taken: Sequence[Usage], alone: boo
     return Pruned(tuple(sorted(taken, key=lambda one: -one.size)), alone)
 
 
-def _throw_away(store: Store, sandbox: Sandbox, paths: Sequence[str]) -> None:
+def throw_away(store: Store, sandbox: Sandbox, paths: Sequence[str]) -> None:
+    """Move things into this run's tmp, whence they are removed in peace."""
     trash = store.tmp / "trash"
     trash.mkdir(exist_ok=True)
     sandbox.call("img.files.disk:move", list(paths), os.fspath(trash / os.urandom(8).hex()))
 
 
-def _take_cache(store: Store, sandbox: Sandbox, one: Usage) -> bool:
+def take_cache(store: Store, sandbox: Sandbox, one: Usage) -> bool:
     """Take a cache mount, unless a step has just begun to use it."""
     lock = try_lock(use_lock(store, one.id))
     if lock is None:
         return False
     try:
         store.caches.forget(one.id)
-        _throw_away(store, sandbox, one.paths)
+        throw_away(store, sandbox, one.paths)
     finally:
         lock.release()
     return True
 
 
-def _take_regular(store: Store, sandbox: Sandbox, things: Sequence[Usage]) -> None:
-    """Take layers and blobs: first the records that end up without a layer, then the rows, then the files."""
+def take_regular(store: Store, sandbox: Sandbox, things: Sequence[Usage], forget: bool = True) -> None:
+    """Take layers and blobs: first the records that end up without a layer, then the rows, then the files. `forget` what
+    is remembered as well: needed if documents of images are among them."""
     if not things:
         return
     ids = {one.id for one in things}
@@ -100,9 +125,10 @@ def _take_regular(store: Store, sandbox: Sandbox, things: Sequence[Usage]) -> No
     gone = [(key,) for key, blob in squashed if json.loads(blob)["digest"] in ids]
     store.database.write("DELETE FROM squashed WHERE key = ?", *gone)
     # what is left may have been lowered over, or copied from, what goes: the blobs have it all
-    store.database.write("DELETE FROM memory WHERE kind IN (?, ?, ?)", ("pin", "plan", "selection"))
-    _drop_recipes(store)
-    _throw_away(store, sandbox, [path for one in things for path in one.paths])
+    if forget:
+        store.database.write("DELETE FROM memory WHERE kind IN (?, ?, ?)", ("pin", "plan", "selection"))
+        _drop_recipes(store)
+    throw_away(store, sandbox, [path for one in things for path in one.paths])
 
 
 def _any(layers: str, ids: set[str]) -> bool:
@@ -129,7 +155,7 @@ def _take_unpacked(store: Store, sandbox: Sandbox, found: Sequence[Usage]) -> li
             (size,) = sandbox.call("img.files.disk:measure", [one.paths[0]])
             taken.append(Usage(one.id, one.type, one.description, size, shared=True, paths=one.paths[:1]))
     if taken:
-        _throw_away(store, sandbox, [path for one in taken for path in one.paths])
+        throw_away(store, sandbox, [path for one in taken for path in one.paths])
     return taken
 
 

@@ -14,8 +14,10 @@ Every write goes to tmp and is renamed. Killed at any moment, the store needs no
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from img.errors import StoreError
 from img.store.blobs import Blobs, disk_error
@@ -29,11 +31,22 @@ from img.store.locks import Lock, shared, try_lock
 from img.store.memory import Memory, Stats
 from img.store.records import Records
 from img.store.sweep import discard
+from img.store.using import Using
 
 if TYPE_CHECKING:
     from img.store.variants import Variants
 
 FOLDERS = ("blobs/sha256", "layers", "cache-mounts", "locks", "tmp")
+
+
+class Alone(NamedTuple):
+    """The whole store, to be let go."""
+
+    locks: tuple[Lock, Lock]
+
+    def release(self) -> None:
+        for lock in self.locks:
+            lock.release()
 
 
 class Store:
@@ -49,9 +62,11 @@ class Store:
             raise disk_error(error, root) from error
         database = Database(root / "img.db")
         self.database = database
-        self.blobs = Blobs(root, self.tmp)
-        self.layers = Layers(root, self.tmp, database, self.blobs, engine)
-        self.kept = Kept(root, self.tmp, engine)
+        self.use = Using()
+        self._share: Lock | None = None
+        self.blobs = Blobs(root, self.tmp, self.use)
+        self.layers = Layers(root, self.tmp, database, self.blobs, engine, self.use)
+        self.kept = Kept(root, self.tmp, engine, self.use)
         self.images = Images(root, self.tmp, database)
         self.records = Records(database)
         self.caches = Caches(database)
@@ -88,11 +103,35 @@ class Store:
 
     def using(self) -> Lock:
         """A share of the store, for the time of a build or push: nobody prunes layers and blobs meanwhile."""
-        return shared(self.root / "locks" / "store")
+        self.use.clear()
+        self._share = shared(self.root / "locks" / "store")
+        return self._share
 
-    def alone(self) -> Lock | None:
+    def alone(self) -> Alone | None:
         """The store without any build on it, and none that begins before the release; None if there is one."""
-        return try_lock(self.root / "locks" / "store")
+        pruning = try_lock(self.root / "locks" / "prune")
+        whole = try_lock(self.root / "locks" / "store") if pruning else None
+        if pruning and whole is None:
+            pruning.release()
+        return Alone((whole, pruning)) if whole and pruning else None
+
+    @contextmanager
+    def alone_now(self) -> Iterator[bool]:
+        """For a run that holds a share: whether it is the only one, and stays so until the block ends. Nobody prunes
+        meanwhile, so that the share may be let go for a moment."""
+        pruning = try_lock(self.root / "locks" / "prune") if self._share else None
+        if pruning is None or self._share is None:
+            yield False
+            return
+        try:
+            alone = self._share.upgrade()
+            try:
+                yield alone
+            finally:
+                if alone:
+                    self._share.downgrade()
+        finally:
+            pruning.release()
 
     def sweep(self) -> None:
         """Remove what dead runs left in tmp. Runs are told apart by the lock their process held."""

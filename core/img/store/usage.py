@@ -54,7 +54,7 @@ class Usage:
 
 
 class Made(NamedTuple):
-    """What made a layer: the newest record that ends with it."""
+    """What made a layer: the newest record that ends with it. `used` is that of the newest record that has it at all."""
 
     title: str
     created: float
@@ -63,9 +63,7 @@ class Made(NamedTuple):
 
 def usage(store: Store, sandbox: Sandbox) -> list[Usage]:
     """Everything in the store, largest first. Sizes come from the sandbox, which may look into every tree."""
-    found = [*_layers(store), *_caches(store), *_sources(store), *_runs(store)]
-    claimed = {path for one in found for path in one.paths}
-    found += [one for one in _blobs(store) if one.paths[0] not in claimed]
+    found = things(store)
     own = _own_files(store)
     paths = [path for one in found for path in one.paths]
     sizes: list[int] = sandbox.call("img.files.disk:measure", [*paths, *own])
@@ -78,6 +76,18 @@ def usage(store: Store, sandbox: Sandbox) -> list[Usage]:
     rest = max(0, sum(sizes[position:]) + _folders(store) - remembered.size)
     internal = Usage("index", "internal", "the index of the store", rest, reclaimable=False, inuse=True)
     return sorted([*measured, remembered, internal], key=lambda one: (-one.size, one.id))
+
+
+def things(store: Store) -> list[Usage]:
+    """Everything in the store but its own files, not measured."""
+    found = [*_layers(store), *_caches(store), *_sources(store), *_runs(store)]
+    claimed = {path for one in found for path in one.paths}
+    return found + [one for one in _blobs(store) if one.paths[0] not in claimed]
+
+
+def own_paths(store: Store) -> list[str]:
+    """The store's own files."""
+    return _own_files(store)
 
 
 def _sized(one: Usage, size: int) -> Usage:
@@ -128,13 +138,19 @@ def _layers(store: Store) -> Iterator[Usage]:
         digest = json.loads(blob)["digest"] if blob else ""
         name = id.removeprefix("sha256:")
         paths = [os.fspath(store.root / "layers" / name)] if name in folders else []
-        if digest and store.blobs.has(digest):
+        if digest and store.blobs.path(digest).exists():
             paths.append(os.fspath(store.blobs.path(digest)))
         folders.discard(name)
         if not paths:
             continue
         origin = made.get(id)
-        words = origin.title if origin else f"layer of {_image_of(kept, digest)}" if digest in kept else "pulled layer"
+        words = (
+            origin.title
+            if origin and origin.title
+            else f"layer of {_image_of(kept, digest)}"
+            if digest in kept
+            else "pulled layer"
+        )
         used = origin.used if origin else created
         shared = digest in kept
         yield Usage(
@@ -154,11 +170,14 @@ def _image_of(kept: dict[str, str], digest: str) -> str:
 def _made(store: Store) -> dict[str, Made]:
     rows = store.database.read("SELECT layers, title, created, used FROM records ORDER BY used")
     found: dict[str, Made] = {}
+    newest: dict[str, float] = {}
     for layers, title, created, used in rows:
         ids = json.loads(layers)
+        newest.update(dict.fromkeys(ids, used))
         if ids:
             found[ids[-1]] = Made(title, created, used)
-    return found
+    pulled = {id: Made("", 0.0, used) for id, used in newest.items()}
+    return {**pulled, **{id: made._replace(used=newest[id]) for id, made in found.items()}}
 
 
 def _blobs(store: Store) -> Iterator[Usage]:

@@ -99,16 +99,20 @@ def build(
     network: Annotated[str, _one("--network", help="The network of RUN: host or none.")] = "",
     no_cache: Annotated[bool, _one("--no-cache", help="Run every step.")] = False,
     no_cache_filter: Annotated[Words, _one("--no-cache-filter", help="Run every step of these stages.")] = None,
+    offline: Annotated[bool, _one("--offline", help="Ask no registry and no server: use what the store has.")] = False,
     output: Annotated[Words, _one("--output", "-o", help="type=TYPE,dest=PATH… May be repeated.")] = None,
     platform: Annotated[Words, _one("--platform", help="os/architecture[/variant].")] = None,
     print_: Annotated[str, _one("--print", help="Show the graph instead of building: ir or dot.")] = "",
     progress: Annotated[str, _one("--progress", help="auto, tty, plain, json or quiet.")] = "auto",
-    pull: Annotated[bool, _one("--pull", help="Ask the registry for newer bases.")] = False,
+    pull: Annotated[
+        str, _one("--pull", help="When to ask for bases: missing, always (also without a value), never.")
+    ] = "",
     push: Annotated[bool, _one("--push", help="Push the image to the registry that its name says.")] = False,
     quiet: Annotated[bool, _one("--quiet", "-q", help="Print only the image's id.")] = False,
     secret: Annotated[Words, _one("--secret", help="id=ID[,src=FILE|,env=NAME] for RUN --mount=type=secret.")] = None,
     shm_size: Annotated[str, _one("--shm-size", help="Size of /dev/shm in steps, e.g. 128m.")] = "",
     ssh: Annotated[Words, _one("--ssh", help="default, or ID=SOCKET|KEY[,KEY]: for RUN --mount=type=ssh.")] = None,
+    store_max: Annotated[str, _one("--store-max", help="Keep the store below this size, e.g. 20g.")] = "",
     tag: Annotated[Words, _one("--tag", "-t", help="Name the image. May be repeated.")] = None,
     target: Annotated[str, _one("--target", help="The stage to build.")] = "",
     twice: Annotated[bool, _one("--twice", help="Build two times from nothing, and say what differs.")] = False,
@@ -234,6 +238,9 @@ def du(
 def prune(
     filter: Annotated[list[str] | None, typer.Option("--filter", help="FIELD=VALUE; may be repeated.")] = None,
     all_: Annotated[bool, typer.Option("--all", "-a", help="Also unpacked layers of images.")] = False,
+    keep: Annotated[
+        str, typer.Option("--keep-storage", metavar="SIZE", help="Take the oldest only, until this much is left.")
+    ] = "",
     force: Annotated[bool, typer.Option("--force", "-f", help="For scripts of docker's; img never asks.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Every field of each record.")] = False,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
@@ -241,7 +248,7 @@ def prune(
     """Remove what no image needs: cached steps, cache mounts, blobs."""
     from img_cli.commands.du import prune as act
 
-    return act(filter or [], all_, verbose, json)
+    return act(filter or [], all_, verbose, json, keep)
 
 
 @app.command()
@@ -250,6 +257,17 @@ def plugins(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fal
     from img_cli.commands.plugins import plugins as act
 
     return act(json)
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []},
+)
+def kaniko(flags: Annotated[list[str] | None, typer.Argument(metavar="[FLAGS]")] = None) -> int:
+    """Build from the command line of kaniko's executor."""
+    from img_cli.commands.kaniko.command import kaniko as act
+
+    return act(flags or [])
 
 
 contexts = typer.Typer(name="context", help="Look at a build context.", no_args_is_help=True)

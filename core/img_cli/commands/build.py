@@ -51,11 +51,11 @@ def build(given: Mapping[str, Any]) -> int:
 def _files(result: Any, given: Mapping[str, Any]) -> None:
     """``--iidfile`` and ``--metadata-file``, written whole or not at all."""
     if given["iidfile"]:
-        _write(given["iidfile"], image_id(result))
+        write_file(given["iidfile"], image_id(result))
     if given["metadata_file"]:
         import json
 
-        _write(given["metadata_file"], json.dumps(result.facts, indent=2) + "\n")
+        write_file(given["metadata_file"], json.dumps(result.facts, indent=2) + "\n")
 
 
 def image_id(result: Any) -> str:
@@ -64,7 +64,8 @@ def image_id(result: Any) -> str:
     return str(facts.get("containerimage.config.digest") or facts.get("containerimage.digest") or "")
 
 
-def _write(name: str, text: str) -> None:
+def write_file(name: str, text: str) -> None:
+    """Write a small file, whole or not at all. Raises `UsageError`."""
     part = f"{name}.{os.getpid()}.part"
     try:
         with open(part, "w", encoding="utf-8") as out:

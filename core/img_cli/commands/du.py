@@ -28,10 +28,13 @@ def du(filters: Sequence[str], verbose: bool, json: bool) -> int:
     return 0
 
 
-def prune(filters: Sequence[str], everything: bool, verbose: bool, json: bool) -> int:
-    """Prune, and print what went: a table and totals, or a JSON array."""
+def prune(filters: Sequence[str], everything: bool, verbose: bool, json: bool, keep: str = "") -> int:
+    """Prune, and print what went: a table and totals, or a JSON array. `keep` is a size: prune down to it."""
+    from img.settings import size_of
+
+    most = size_of(keep, "--keep-storage") if keep else None
     with open_session() as session:
-        done = session.prune(filters, everything)
+        done = session.prune(filters, everything, most)
         left = sum(one.size for one in session.usage())
     if json:
         print(encoder.dumps([one.to_json() for one in done.taken], indent=2))

@@ -9,7 +9,9 @@ from typing import Any
 from img.errors import UsageError
 from img.ir.values import Confinement, Limit
 from img.request import Request
+from img.settings import size_of
 from img_cli.context import standard_input
+from img_cli.options import POLICIES
 
 ENTITLEMENTS = ("network.host", "security.insecure", "device")
 NETWORKS = ("", "default", "host", "none")
@@ -36,7 +38,7 @@ def request_of(given: Mapping[str, Any]) -> Request:
         no_cache=given["no_cache"],
         expect_cached=tuple(given["expect_cached"]),
         no_cache_filter=listed(given["no_cache_filter"]),
-        pull=given["pull"],
+        pull=_pull(given),
         backend=given["backend"],
         frontend=given["frontend"],
         annotations=parse_annotations(given["annotation"]),
@@ -70,7 +72,22 @@ def settings_of(given: Mapping[str, Any]) -> dict[str, str]:
     network = given["network"]
     if network not in NETWORKS:
         raise UsageError(f"--network can't be {network!r}", hint="host or none")
-    return {"network": "" if network == "default" else network, "cgroup_parent": given["cgroup_parent"]}
+    return {
+        "network": "" if network == "default" else network,
+        "cgroup_parent": given["cgroup_parent"],
+        "offline": "true" if given["offline"] else "",
+        "store_max": given["store_max"] if size_of(given["store_max"], "--store-max") else "",
+    }
+
+
+def _pull(given: Mapping[str, Any]) -> str:
+    """``--pull``, which must not ask for what ``--offline`` forbids."""
+    policy: str = given["pull"]
+    if policy not in ("", *POLICIES):
+        raise UsageError(f"--pull can't be {policy!r}", hint=f"one of {', '.join(POLICIES)}, or nothing for always")
+    if policy == "always" and given["offline"]:
+        raise UsageError("--pull asks the registry, and --offline forbids it", hint="leave out one of them")
+    return policy
 
 
 def confinement(given: Mapping[str, Any]) -> Confinement:
@@ -100,13 +117,8 @@ def pairs(words: Sequence[str], flag: str, from_environment: bool = False) -> di
 
 
 def size(text: str, flag: str) -> int:
-    """Bytes of a size like ``64m`` (powers of 1024, as docker has it); 0 for none."""
-    import re
-
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]?)i?b?", text.lower()) if text else None
-    if text and match is None:
-        raise UsageError(f"invalid {flag} {text!r}", hint="a number with b, k, m or g behind it, e.g. 128m")
-    return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " ")) if match else 0
+    """Bytes of a size, as `img.settings.size_of` has it."""
+    return size_of(text, flag)
 
 
 def _host(word: str) -> tuple[str, str]:

@@ -7,17 +7,20 @@ from img.errors import UsageError
 
 def run(arguments: list[str]) -> int:
     """Run a command line; returns the exit code. Raises `ImgError`."""
-    if arguments[:1] == ["build"]:
+    from img_cli.options import command_at
+
+    at = command_at(arguments)
+    if arguments[at : at + 1] == ["build"]:
         from img_cli.options import parse_build, plain_switches, refused
 
-        options = parse_build(arguments[1:])
+        options = parse_build(arguments[1:]) if at == 0 else None
         if options is not None:
             from img_cli.commands.build import build
 
             return build(options)
-        if found := refused(arguments):
+        if found := refused(arguments[at:]):
             raise UsageError(f"img build has no {found[0]}: {found[1]}", hint="leave it out")
-        arguments = plain_switches(arguments)
+        arguments = [*arguments[:at], *plain_switches(arguments[at:])]
     from img_cli.commands.app import run_app
 
     return run_app(arguments)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from img._version import VERSION
 from img.errors import Cancelled, RegistryError
+from img_plugins.offline import OFFLINE, is_offline
 from img_plugins.registry.hosts.choose import is_loopback
 from img_plugins.registry.hosts.model import Trust
 from img_plugins.registry.proxies import proxy_for, shown
@@ -72,10 +73,13 @@ class Network:
         proxy: str | None = None,
         read_timeout: float = READ,
     ) -> Any:
-        """One request, once; returns urllib3's streaming response. Raises `Failure`, `Cancelled`."""
+        """One request, once; returns urllib3's streaming response. Raises `Failure`, `Cancelled`, `RegistryError` if img
+        is offline."""
+        self.check()
+        if is_offline(self._settings):
+            raise RegistryError(f"{urlsplit(url).netloc.rpartition('@')[2]} is not asked: img is offline", hint=OFFLINE)
         import urllib3
 
-        self.check()
         via = proxy_for(url, self._settings, proxy)
         try:
             return self._pool(trust, via).request(

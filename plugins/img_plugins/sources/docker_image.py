@@ -15,6 +15,7 @@ from img.oci.platform import Platform, select
 from img.oci.reference import Reference
 from img.oci.spec import INDEXES, Descriptor, Index, Manifest, parse_object
 from img.ports import BaseImage, Host, Pin, Snapshot
+from img_plugins.offline import is_offline
 from img_plugins.sources import images
 
 
@@ -63,7 +64,7 @@ class DockerImageSource:
     # --- what the store knows -------------------------------------------------------------------------------
 
     def _stored(self, reference: Reference, platform: str) -> BaseImage | None:
-        if self._host.settings.get("pull") == "always":
+        if self._host.settings.get("pull") == "always" and not is_offline(self._host.settings):
             return None
         store = self._host.store
         known = store.images.get(str(reference))
@@ -84,8 +85,11 @@ class DockerImageSource:
     # --- what the registry knows ----------------------------------------------------------------------------
 
     def _remote(self, reference: Reference, platform: str) -> BaseImage:
-        if self._host.settings.get("pull") == "never":
-            raise RegistryError(f"the store has no {reference.familiar}", hint="pull it, or leave out --pull=never")
+        offline = is_offline(self._host.settings)
+        if offline or self._host.settings.get("pull") == "never":
+            flag = "--offline" if offline else "--pull=never"
+            hint = f"bring it with img pull or img load, or leave out {flag}"
+            raise RegistryError(f"the store has no {reference.familiar} for {platform}", hint=hint)
         reader = self._reader(reference)
         store = self._host.store
         document = self._document(reader, reference, platform)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from img.digest import sha256
 from img.errors import FileError, SourceError
 from img.ports import Host
+from img_plugins.offline import OFFLINE, is_offline
 from img_plugins.sources.git_program import Git, GitFailed, Remote
 
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
@@ -57,15 +58,29 @@ class Repository:
             return Found(ref)
         if ref.startswith("-") or any(c < " " or c in " ~^:?*[\\" for c in ref):
             raise SourceError(f"{ref!r} can't be a ref of a git repository", hint="a branch, a tag or a commit")
+        if is_offline(self._host.settings):
+            return self._remembered(ref)
         there = self._refs(ref)
         for name in (ref, f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/{ref}") if ref else ("HEAD",):
             commit = there.get(f"{name}^{{}}") or there.get(name)
             if commit:
+                self._host.store.downloads.set(self._drawer(ref), f"{commit} {name}")
                 return Found(commit, name)
         if SHORT.match(ref) and (commit := self._short(ref)):
             return Found(commit)
         what = f"no branch, tag or commit {ref!r}" if ref else "no commit yet"
         raise SourceError(f"the repository {self._remote.words} has {what}", hint=self._near(ref))
+
+    def _remembered(self, ref: str) -> Found:
+        """What `ref` was when the remote was last asked."""
+        known = self._host.store.downloads.get(self._drawer(ref))
+        if known is None:
+            what = f"what {ref!r} is in" if ref else "the default branch of"
+            raise SourceError(f"the store does not know {what} {self._remote.words}, and img is offline", hint=OFFLINE)
+        return Found(*known.split(" ", 1))
+
+    def _drawer(self, ref: str) -> str:
+        return f"git-ref {sha256(self._remote.words.encode())} {ref}"
 
     def _refs(self, ref: str) -> dict[str, str]:
         """Refs of the remote that end in `ref`, tags also with the commit they stand for (``^{}``)."""
@@ -101,6 +116,10 @@ class Repository:
         with self._opened():
             if self._has(found.commit):
                 return
+            if is_offline(self._host.settings):
+                raise SourceError(
+                    f"the store does not have {found.commit} of {self._remote.words}, and img is offline", hint=OFFLINE
+                )
             for wanted in filter(None, (found.commit, found.ref)):
                 try:
                     self._run(

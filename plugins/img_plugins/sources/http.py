@@ -20,6 +20,7 @@ from img.digest import digest_of, is_digest, sha256
 from img.errors import SourceError, UsageError
 from img.ir.nodes import Source
 from img.ports import Folder, Host, Pin
+from img_plugins.offline import is_offline
 from img_plugins.sources.download import Answer, Downloads, shown
 
 MODE = 0o600
@@ -104,7 +105,7 @@ class HttpSource:
         known = _recalled(store.downloads.get(drawer))
         if known is not None and not store.blobs.has(known.digest):
             known = None
-        if known is not None and known.digest == checksum:
+        if known is not None and (known.digest == checksum or (not checksum and is_offline(self._host.settings))):
             return known
         conditions: dict[str, str] = {}
         if known is not None and not checksum:

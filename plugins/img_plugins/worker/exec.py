@@ -18,6 +18,7 @@ from img.ir.nodes import Exec
 from img.ir.values import Network, Security, Ssh
 from img.ports import Host, Result, Snapshot
 from img_plugins.worker.devices import resolve_devices
+from img_plugins.worker.emulation import cannot, foreign
 from img_plugins.worker.mounts import Given, resolve_mounts, system_files
 
 TAIL = 30
@@ -167,6 +168,8 @@ def _not_started(node: Exec, stage: str, number: int, text: str, name: str) -> S
     if stage == "exec" and number == errno.ENOENT:
         hint = "is it installed in this stage? a script's interpreter (#!) must be there too"
         return StepFailed(f"{command}: not found in the image", status=127, place=place, hint=hint)
+    if stage == "exec" and number == errno.ENOEXEC and (platform := foreign(node)) is not None:
+        return cannot(node, platform)
     if stage == "exec" and number == errno.ENOEXEC:
         hint = "the image is for another architecture, or the file is a script without #!"
         return StepFailed(f"{command}: can't be executed", status=126, place=place, hint=hint)

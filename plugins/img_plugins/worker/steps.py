@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from img.ir.nodes import Exec, Node, Scratch
 from img.ports import Host, Result, Snapshot
+from img_plugins.worker.emulation import Emulation
 from img_plugins.worker.exec import Start, make_exec
 from img_plugins.worker.files import make_files
 
@@ -15,6 +16,7 @@ class StepWorker:
 
     def __init__(self, host: Host) -> None:
         self.host = host
+        self._emulation = Emulation(host)
 
     def start(self) -> Start:
         """What runs a step's process."""
@@ -25,5 +27,6 @@ class StepWorker:
         if isinstance(node, Scratch):
             return Snapshot()
         if isinstance(node, Exec):
+            self._emulation.check(node)
             return make_exec(self.host, node, inputs, self.start())
         return make_files(self.host, node, inputs)

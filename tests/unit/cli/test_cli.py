@@ -37,6 +37,38 @@ def img(*arguments: str, root: Path, **env: str) -> subprocess.CompletedProcess[
     return subprocess.run(argv, capture_output=True, text=True, env=variables, stdin=subprocess.DEVNULL, check=False)
 
 
+@pytest.mark.parametrize(
+    ("words", "pull"),
+    [
+        (["--pull"], "always"),
+        (["--pull=TRUE"], "always"),
+        (["--pull=false"], ""),
+        (["--pull=never"], "never"),
+        ([], ""),
+    ],
+)
+def test_typer_and_the_table_read_pull_alike(words: list[str], pull: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from img_cli.commands import build, run
+
+    seen: list[object] = []
+    monkeypatch.setattr(build, "build", lambda given: seen.append((given["pull"], given["context"])) or 0)
+    for arguments in (["build", *words, "."], ["--no-plugins", "build", *words, "."], ["build", *words, "-f", "", "."]):
+        assert run.run(arguments) == 0
+    assert seen == [(pull, ".")] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--pull=sometimes"], "--pull can't be 'sometimes'"),
+        (["--pull", "--offline"], "--pull asks the registry, and --offline forbids it"),
+    ],
+)
+def test_wrong_policies(words: list[str], message: str, tmp_path: Path) -> None:
+    done = img("build", *words, str(tmp_path), root=tmp_path / "s")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, f"error: {message}")
+
+
 def test_the_table_is_what_typer_says() -> None:
     import typer
 
@@ -49,7 +81,9 @@ def test_the_table_is_what_typer_says() -> None:
             continue
         kind = options.SWITCH if parameter.is_flag else options.MANY if parameter.multiple else options.ONE
         for name in parameter.opts:
-            table[name] = (parameter.name, kind)
+            # that a policy needs no value is told to typer by `plain_switches`
+            policy = options.BUILD.get(name, ("", ""))[1] == options.POLICY and kind == options.ONE
+            table[name] = (parameter.name, options.POLICY if policy else kind)
             default = parameter.default
             assert options.DEFAULTS[parameter.name] == ([] if default is None and kind == options.MANY else default)
     assert table == options.BUILD
@@ -71,6 +105,8 @@ def test_the_table_is_what_typer_says() -> None:
         (["a", "b"], None),
         (["--no-cache=x", "."], None),
         (["--no-cache=true", "--pull=false", "."], {"context": ".", "no_cache": True}),
+        (["--pull", "."], {"context": ".", "pull": "always"}),
+        (["--pull=never", "--pull=missing", "--offline", "."], {"context": ".", "pull": "missing", "offline": True}),
     ],
 )
 def test_the_fast_parser(arguments: list[str], found: dict[str, object] | None) -> None:

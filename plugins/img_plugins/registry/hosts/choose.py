@@ -25,6 +25,9 @@ from img_plugins.registry.hosts.model import (
     Trust,
 )
 
+EVERY = "*"
+"""In ``insecure_registries``: whatever host it is."""
+
 By = Literal["tag", "digest", "any"]
 """What something is asked for by. ``any``: a blob, whose bytes prove themselves wherever they come from."""
 
@@ -44,8 +47,9 @@ class Hosts:
 
     @classmethod
     def of(cls, settings: Mapping[str, str]) -> Hosts:
-        """Read the files that the settings ``registries``, ``registries_conf``, ``config_home``, ``etc`` and
-        ``insecure_registries`` name. Raises `UsageError` naming the file and what is wrong in it."""
+        """Read the files that the settings ``registries``, ``more_registries`` (stands above it), ``registries_conf``,
+        ``config_home`` and ``etc`` name; ``insecure_registries`` has hosts, or `EVERY`. Raises `UsageError` naming the
+        file and what is wrong in it."""
         etc = Path(settings.get("etc") or "/etc")
         home = Path(settings["config_home"]) if settings.get("config_home") else None
         named = settings.get("registries", "")
@@ -54,7 +58,8 @@ class Hosts:
         )
         if named and not ours[0].exists():
             raise UsageError(f"IMG_REGISTRIES names {named}, which is not there", hint="unset it, or make the file")
-        mine = own.load(ours)
+        more = settings.get("more_registries", "")
+        mine = own.load([*([Path(more)] if more else []), *ours])
         user = home / "containers" if home else None
         theirs = containers_conf.files(settings.get("registries_conf", ""), etc / "containers", user)
         folders = [home / "containers/certs.d", home / "docker/certs.d"] if home else []
@@ -103,7 +108,9 @@ class Hosts:
         found = certs.trust(self.certs_folders, host) or Trust()
         if given.ca or given.cert:
             found = Trust(given.ca or found.ca, given.cert or found.cert, given.key or found.key)
-        unsafe = host in self.insecure or (given.insecure if given.insecure is not None else insecure)
+        unsafe = not self.insecure.isdisjoint((host, EVERY)) or (
+            given.insecure if given.insecure is not None else insecure
+        )
         schemes: tuple[str, ...] = (HTTPS,)
         if given.plain_http:
             schemes = (HTTP,)
