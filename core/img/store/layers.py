@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from img.digest import digest_of
-from img.errors import CorruptBlob, FileError, LayerError, StoreError
+from img.errors import CacheLost, CorruptBlob, FileError, LayerError, StoreError
 from img.oci.spec import Descriptor
 from img.store.blobs import CHUNK, Blobs, disk_error
 from img.store.database import Database
@@ -47,8 +47,8 @@ class Engine(Protocol):
     @property
     def cancelled(self) -> bool: ...
 
-    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
-        """The bytes of a remote layer."""
+    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
+        """The bytes of a remote layer. Only those from a cache can be had from an `offset` on."""
 
     def progress(self, id: str, action: str, current: int, total: int) -> None:
         """Tell observers of a transfer."""
@@ -110,27 +110,52 @@ class Layers:
         A layer that is known by another blob keeps that one if it is in the store; descriptor and origin always belong
         together.
         """
-        self._point(diff_id, descriptor, json.dumps(dict(origin)))
+        self._point(diff_id, diff_id, descriptor, json.dumps(dict(origin)))
         return diff_id
+
+    def add_cached(self, id: str, blob: LayerBlob, origin: Mapping[str, str], created: float) -> None:
+        """Make a layer known that was made elsewhere under the name `id` and can be had from a remote cache. One that is
+        here in any form stays as it is."""
+        if not self.available(id):
+            self._point(id, blob.diff_id, blob.descriptor, json.dumps(dict(origin)), created)
+
+    def add_squashed(self, group: Sequence[str], blob: LayerBlob, origin: Mapping[str, str]) -> None:
+        """The same for a group of layers as one."""
+        if self.known(group) is None:
+            self.add_remote(blob.diff_id, blob.descriptor, origin)
+            row = (_squash_key(group), blob.diff_id, json.dumps(blob.descriptor.to_json()))
+            self._database.write("INSERT OR REPLACE INTO squashed VALUES (?, ?, ?)", row)
+
+    def lose(self, digest: str = "", origin: Mapping[str, str] | None = None) -> int:
+        """Forget that layers can be had from a remote cache: those whose blob is `digest`, or all that are at `origin`.
+        Returns how many that were. What is in the store stays."""
+        rows = self._database.read("SELECT id, blob, origin FROM layers WHERE origin LIKE '%\"cache\"%' AND blob != ''")
+        gone: list[tuple[str]] = []
+        for id, blob, where in rows:
+            found = json.loads(blob)["digest"]
+            if not self._blobs.has(found) and (found == digest or (origin and json.loads(where) == dict(origin))):
+                gone.append((id,))
+        self._database.write("UPDATE layers SET blob = '', origin = '' WHERE id = ?", *gone)
+        return len(gone)
 
     def add_blob(self, diff_id: str, descriptor: Descriptor) -> str:
         """Make a layer known whose blob the store has; as `add_remote`, but from nowhere."""
-        self._point(diff_id, descriptor, "")
+        self._point(diff_id, diff_id, descriptor, "")
         return diff_id
 
-    def _point(self, diff_id: str, descriptor: Descriptor, origin: str) -> None:
-        row = self._database.one("SELECT blob, origin FROM layers WHERE id = ?", (diff_id,))
+    def _point(self, id: str, diff_id: str, descriptor: Descriptor, origin: str, created: float = 0.0) -> None:
+        row = self._database.one("SELECT blob, origin FROM layers WHERE id = ?", (id,))
         blob = json.dumps(descriptor.to_json())
         if row is None:
-            self._insert(diff_id, diff_id, blob, origin)
+            self._insert(id, diff_id, blob, origin, created)
             return
         known = Descriptor.from_json(json.loads(row[0])) if row[0] else None
         if known is not None and known.digest == descriptor.digest:
             if origin and origin != row[1]:
-                self._database.write("UPDATE layers SET origin = ? WHERE id = ?", (origin, diff_id))
+                self._database.write("UPDATE layers SET origin = ? WHERE id = ?", (origin, id))
         elif known is None or not self._blobs.has(known.digest):
             sql = "UPDATE layers SET diff_id = ?, blob = ?, origin = ? WHERE id = ?"
-            self._database.write(sql, (diff_id, blob, origin, diff_id))
+            self._database.write(sql, (diff_id, blob, origin, id))
 
     def holder(self, digest: str) -> str | None:
         """The id of a layer whose blob has this digest, if one is known."""
@@ -154,8 +179,8 @@ class Layers:
             self._move(listing, self._folder(id) / "listing")
         return id
 
-    def _insert(self, id: str, diff_id: str = "", blob: str = "", origin: str = "") -> None:
-        row = (id, diff_id, blob, origin, time.time())
+    def _insert(self, id: str, diff_id: str = "", blob: str = "", origin: str = "", created: float = 0.0) -> None:
+        row = (id, diff_id, blob, origin, created or time.time())
         self._database.write("INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?, ?)", row)
 
     # --- trees ---------------------------------------------------------------------------------------------
@@ -223,6 +248,11 @@ class Layers:
         call = self._engine.sandbox.call
         summary = write_to(plain, call, "img.oci.apply:unpack", os.fspath(dest), list(lower))
         if layer.diff_id and plain.digest != layer.diff_id:
+            if layer.origin is not None and "cache" in layer.origin:
+                self._blobs.remove(descriptor.digest)
+                raise CacheLost(
+                    f"the cached layer {descriptor.digest} unpacks to {plain.digest}", digest=descriptor.digest
+                )
             raise CorruptBlob(
                 f"layer {descriptor.digest} unpacks to {plain.digest}, its image says {layer.diff_id}",
                 hint="the image is broken: push it again, or use another",
@@ -232,8 +262,12 @@ class Layers:
     # --- blobs ---------------------------------------------------------------------------------------------
 
     def promised(self, group: Sequence[str]) -> LayerBlob | None:
-        """What the blob of one layer is, if the layer came from a registry: it need not be here. None: ask `blob`."""
-        layer = self.get(group[0]) if len(group) == 1 else None
+        """What the blob of a layer, or of a group as one, is, if it came from a registry or a remote cache: it need not
+        be here. None: ask `blob`."""
+        if len(group) != 1:
+            made = self._made(group)
+            return made if made is not None and self.origin(made.descriptor.digest) is not None else None
+        layer = self.get(group[0])
         if layer is None or layer.descriptor is None or layer.origin is None:
             return None
         return LayerBlob(layer.descriptor, layer.diff_id)
@@ -272,9 +306,18 @@ class Layers:
             layer = self.get(group[0])
             found = layer and layer.descriptor and LayerBlob(layer.descriptor, layer.diff_id)
         else:
-            row = self._database.one("SELECT diff_id, blob FROM squashed WHERE key = ?", (_squash_key(group),))
-            found = LayerBlob(Descriptor.from_json(json.loads(row[1])), row[0]) if row else None
+            found = self._made(group)
         return found if found and self._blobs.has(found.descriptor.digest) else None
+
+    def _made(self, group: Sequence[str]) -> LayerBlob | None:
+        row = self._database.one("SELECT diff_id, blob FROM squashed WHERE key = ?", (_squash_key(group),))
+        return LayerBlob(Descriptor.from_json(json.loads(row[1])), row[0]) if row else None
+
+    def open_cached(self, digest: str, offset: int) -> IO[bytes] | None:
+        """The bytes of the blob `digest` from `offset` on if a remote cache has it; None if none is known to. Raises
+        `CacheLost`."""
+        found = self.origin(digest)
+        return self._engine.open_blob(found[1], found[0], offset) if found and "cache" in found[1] else None
 
     def plain(self, group: Sequence[str]) -> Iterator[bytes]:
         """The uncompressed tar of one layer, or of a group as one: the bytes that every blob of it unpacks to. Taken
@@ -320,8 +363,10 @@ class Layers:
                         chunks = self._counted(iter(partial(stream.read, CHUNK), b""), "pulling", descriptor)
                         self._blobs.write(chunks, descriptor.digest, descriptor.size)
                     return
-                except CorruptBlob:
+                except CorruptBlob as error:
                     if attempt + 1 == FETCHES:
+                        if "cache" in layer.origin:
+                            raise CacheLost(error.message, digest=descriptor.digest) from error
                         raise
 
     def _squashed(self, group: tuple[str, ...]) -> LayerBlob:

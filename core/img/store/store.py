@@ -59,6 +59,7 @@ class Store:
         self.downloads = Memory(database, "download")
         self.selections = Memory(database, "selection")
         self.plain = Memory(database, "plain")
+        self.contents = Memory(database, "content")
         self.listings = Memory(database, "listing")
         self.journals = Memory(database, "journal")
         self.places = Memory(database, "place")

@@ -97,6 +97,11 @@ class Push:
 
     def _remote(self, descriptor: Descriptor, offset: int) -> Iterator[bytes]:
         found = self._store.layers.origin(descriptor.digest)
+        if found is not None and (cached := self._store.layers.open_cached(descriptor.digest, offset)) is not None:
+            with cached:
+                while data := cached.read(CHUNK):
+                    yield data
+            return
         if found is None or "ref" not in found[1]:
             raise StoreError(f"the store has no blob {descriptor.digest}", hint="pull or build the image again")
         with self._registries.reader(Reference.parse(found[1]["ref"])).blob(descriptor, offset) as stream:
