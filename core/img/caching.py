@@ -57,12 +57,12 @@ class Caching:
         self._remotes.start()
         return self._remotes
 
-    def _carry(self, cache: Cache, goals: Sequence[Node]) -> None:
+    def _carry(self, cache: Cache, goals: Sequence[Node], mode: str) -> None:
         """Have the store know of every step of the graph what the caches know, so that none is lost when they are kept: a
         cached goal spares looking at what it was made of."""
         from img.solver.saving import steps_of
 
-        pairs = [(node, cache.pinned(node).digest) for node in steps_of(goals, "max") if not cache.fresh(node)]
+        pairs = [(node, cache.pinned(node).digest) for node in steps_of(goals, mode) if not cache.fresh(node)]
         unknown = [pair for pair in pairs if cache.store.records.get(pair[1]) is None]
         if unknown and self._from:
             self.remotes().carry(unknown, cache.fetch)
@@ -85,6 +85,7 @@ class Caching:
         """The definition with the images' own cache in their configurations, if that is asked for."""
         if not any(kept.kind == INLINE for kept in self._to):
             return definition
+        self._carry(solved.cache, [target.root for target in definition.targets], "min")
         targets = tuple(
             self._embedded(target, snapshot, solved.cache)
             for target, snapshot in zip(definition.targets, solved.snapshots, strict=True)
@@ -103,8 +104,6 @@ class Caching:
         """Write every cache that is asked for; returns a line for people for each. Raises `ImgError`, but for those with
         ``ignore-error``, which are warnings."""
         lines: list[str] = []
-        if any(kept.kind != INLINE and kept.mode == "max" for kept in self._to):
-            self._carry(solved.cache, [target.root for target in definition.targets])
         for kept in self._to:
             if kept.kind == INLINE:
                 continue
@@ -123,6 +122,7 @@ class Caching:
         pairs = list(zip(definition.targets, solved.snapshots, strict=True))
         groups = [group for target, snapshot in pairs for group in layer_groups(target, snapshot)]
         goals = [target.root for target in definition.targets]
+        self._carry(solved.cache, goals, kept.mode)
         while True:
             try:
                 index = gather(solved.cache, goals, kept.mode, groups, steps, kept.packing)
