@@ -41,6 +41,8 @@ class Caching:
         self._engine = engine
         self._from = options.cache_from
         self._remotes: Remotes | None = None
+        self._failed: set[tuple[tuple[str, str], ...]] = set()
+        """Caches that gave wrong bytes once; the second time nothing more is asked of them."""
         self._to = [_Kept(engine, attrs) for attrs in options.cache_to]
 
     @property
@@ -69,10 +71,15 @@ class Caching:
 
     def forget(self, error: CacheLost) -> bool:
         """Count on what `error` says is lost no longer, and say so; False if nobody counted on it."""
-        layers = self._engine.store.layers
-        count = layers.lose(digest=error.digest)
-        if error.whole:
-            count += sum(layers.lose(origin=dict(place)) for place in self._engine.lost)
+        cached = self._engine.store.cached
+        found = self._engine.store.layers.origin(error.digest)
+        if found is not None and "cache" in found[1]:
+            place = tuple(sorted(found[1].items()))
+            if place in self._failed:
+                self._engine.lost.add(place)
+            self._failed.add(place)
+        count = cached.lose(digest=error.digest)
+        count += sum(cached.lose(origin=dict(place)) for place in self._engine.lost)
         if self._remotes is not None:
             self._remotes.lose(error.digest)
         if count:

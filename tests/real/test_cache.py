@@ -54,15 +54,13 @@ def digest(name: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def blobs_pulled(lines: list[str]) -> list[str]:
-    return [line for line in lines if '"GET' in line and "/blobs/" in line and "docker.distribution" not in line]
-
-
 def test_another_machine_runs_nothing_and_pulls_no_layers(registry: Registry, context: Path, work: Path) -> None:
     """A keeps everything; B, with an empty store and in another folder, pushes the same image without running a step and
     without a layer's bytes; then a file is touched, and B knows which, in its first build even."""
     cache, name = f"{registry.host}/cache/one:main", f"{registry.host}/cached/one"
-    built = build(work / "a", context, "-o", f"type=registry,name={name}:a", "--cache-to", f"type=registry,ref={cache},mode=max")
+    built = build(
+        work / "a", context, "-o", f"type=registry,name={name}:a", "--cache-to", f"type=registry,ref={cache},mode=max"
+    )
     assert len(builders.ran(built)) >= 6
     raw = json.loads(
         subprocess.run(
@@ -87,7 +85,11 @@ def test_another_machine_runs_nothing_and_pulls_no_layers(registry: Registry, co
 
     (other / "a.txt").write_text("changed")
     touched = build(work / "b", other, "-t", "x", "--cache-from", cache)
-    assert builders.ran(touched) == ["COPY a.txt b.txt ./", "RUN cat a.txt b.txt > ab.txt", "COPY --from=extra /extra ./"]
+    assert builders.ran(touched) == [
+        "COPY a.txt b.txt ./",
+        "RUN cat a.txt b.txt > ab.txt",
+        "COPY --from=extra /extra ./",
+    ]
     told = builders.img("explain", root=work / "b")
     assert "a.txt (content)" in told.stdout, told.stdout + told.stderr
 
@@ -128,7 +130,9 @@ def test_inline(registry: Registry, context: Path, work: Path) -> None:
     """The image is its own cache."""
     name = f"{registry.host}/inline/one"
     build(work / "a", context, "-o", f"type=registry,name={name}", "--cache-to", "type=inline")
-    again = build(work / "b", context, "-o", f"type=registry,name={name}", "--cache-to", "type=inline", "--cache-from", name)
+    again = build(
+        work / "b", context, "-o", f"type=registry,name={name}", "--cache-to", "type=inline", "--cache-from", name
+    )
     assert builders.ran(again) == []
     (context / "b.txt").write_text("changed")
     assert "WORKDIR /app" not in builders.ran(build(work / "c", context, "-t", "x", "--cache-from", name))
@@ -138,7 +142,9 @@ def test_blobs_that_are_gone_or_wrong(context: Path, work: Path) -> None:
     """A hit whose bytes can't be had, or are others, is a miss: it is built, with a warning, and the image is right."""
     folder = work / "cache"
     build(work / "a", context, "-o", f"type=oci,dest={work}/a.tar", "--cache-to", f"type=local,dest={folder},mode=max")
-    for number, spoil in enumerate((lambda path: path.unlink(), lambda path: path.write_bytes(b"x" * path.stat().st_size))):
+    for number, spoil in enumerate(
+        (lambda path: path.unlink(), lambda path: path.write_bytes(b"x" * path.stat().st_size))
+    ):
         spoiled = work / f"spoiled{number}"
         shutil.copytree(folder, spoiled)
         index = json.loads((spoiled / "index.json").read_text())["manifests"][0]["digest"][7:]

@@ -183,10 +183,10 @@ class Remotes:
             for id in record.layers:
                 layer = self._offered(part, id)
                 if layer is not None:
-                    store.layers.add_cached(id, layer.blob, part.origin, layer.created)
+                    store.cached.add(id, layer.blob, part.origin, layer.created)
             for group, blob in part.index.squashed.items():
                 if set(group) <= set(record.layers) and blob.descriptor.digest not in self._digests:
-                    store.layers.add_squashed(group, blob, part.origin)
+                    store.cached.add_squashed(group, blob, part.origin)
             store.records.put(record.keys, record.layers, record.title)
             if len(record.keys) == 2:
                 store.contents.set(*record.keys)

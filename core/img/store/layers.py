@@ -104,39 +104,16 @@ class Layers:
 
     # --- new layers ----------------------------------------------------------------------------------------
 
-    def add_remote(self, diff_id: str, descriptor: Descriptor, origin: Mapping[str, str]) -> str:
+    def add_remote(
+        self, diff_id: str, descriptor: Descriptor, origin: Mapping[str, str], *, id: str = "", created: float = 0.0
+    ) -> str:
         """Make a layer known that a registry (or another `origin`) holds. Nothing is fetched. Returns its id.
 
         A layer that is known by another blob keeps that one if it is in the store; descriptor and origin always belong
-        together.
+        together. `id` and `created` (Unix time) are for a layer that was made elsewhere (`img.store.cached`).
         """
-        self._point(diff_id, diff_id, descriptor, json.dumps(dict(origin)))
-        return diff_id
-
-    def add_cached(self, id: str, blob: LayerBlob, origin: Mapping[str, str], created: float) -> None:
-        """Make a layer known that was made elsewhere under the name `id` and can be had from a remote cache. One that is
-        here in any form stays as it is."""
-        if not self.available(id):
-            self._point(id, blob.diff_id, blob.descriptor, json.dumps(dict(origin)), created)
-
-    def add_squashed(self, group: Sequence[str], blob: LayerBlob, origin: Mapping[str, str]) -> None:
-        """The same for a group of layers as one."""
-        if self.known(group) is None:
-            self.add_remote(blob.diff_id, blob.descriptor, origin)
-            row = (_squash_key(group), blob.diff_id, json.dumps(blob.descriptor.to_json()))
-            self._database.write("INSERT OR REPLACE INTO squashed VALUES (?, ?, ?)", row)
-
-    def lose(self, digest: str = "", origin: Mapping[str, str] | None = None) -> int:
-        """Forget that layers can be had from a remote cache: those whose blob is `digest`, or all that are at `origin`.
-        Returns how many that were. What is in the store stays."""
-        rows = self._database.read("SELECT id, blob, origin FROM layers WHERE origin LIKE '%\"cache\"%' AND blob != ''")
-        gone: list[tuple[str]] = []
-        for id, blob, where in rows:
-            found = json.loads(blob)["digest"]
-            if not self._blobs.has(found) and (found == digest or (origin and json.loads(where) == dict(origin))):
-                gone.append((id,))
-        self._database.write("UPDATE layers SET blob = '', origin = '' WHERE id = ?", *gone)
-        return len(gone)
+        self._point(id or diff_id, diff_id, descriptor, json.dumps(dict(origin)), created)
+        return id or diff_id
 
     def add_blob(self, diff_id: str, descriptor: Descriptor) -> str:
         """Make a layer known whose blob the store has; as `add_remote`, but from nowhere."""
@@ -248,11 +225,6 @@ class Layers:
         call = self._engine.sandbox.call
         summary = write_to(plain, call, "img.oci.apply:unpack", os.fspath(dest), list(lower))
         if layer.diff_id and plain.digest != layer.diff_id:
-            if layer.origin is not None and "cache" in layer.origin:
-                self._blobs.remove(descriptor.digest)
-                raise CacheLost(
-                    f"the cached layer {descriptor.digest} unpacks to {plain.digest}", digest=descriptor.digest
-                )
             raise CorruptBlob(
                 f"layer {descriptor.digest} unpacks to {plain.digest}, its image says {layer.diff_id}",
                 hint="the image is broken: push it again, or use another",
@@ -310,14 +282,8 @@ class Layers:
         return found if found and self._blobs.has(found.descriptor.digest) else None
 
     def _made(self, group: Sequence[str]) -> LayerBlob | None:
-        row = self._database.one("SELECT diff_id, blob FROM squashed WHERE key = ?", (_squash_key(group),))
+        row = self._database.one("SELECT diff_id, blob FROM squashed WHERE key = ?", (squash_key(group),))
         return LayerBlob(Descriptor.from_json(json.loads(row[1])), row[0]) if row else None
-
-    def open_cached(self, digest: str, offset: int) -> IO[bytes] | None:
-        """The bytes of the blob `digest` from `offset` on if a remote cache has it; None if none is known to. Raises
-        `CacheLost`."""
-        found = self.origin(digest)
-        return self._engine.open_blob(found[1], found[0], offset) if found and "cache" in found[1] else None
 
     def plain(self, group: Sequence[str]) -> Iterator[bytes]:
         """The uncompressed tar of one layer, or of a group as one: the bytes that every blob of it unpacks to. Taken
@@ -354,6 +320,7 @@ class Layers:
         descriptor = layer.descriptor
         assert descriptor is not None
         assert layer.origin is not None
+        cached = "cache" in layer.origin
         with self._locked(f"blob-{descriptor.digest}"):
             if self._blobs.has(descriptor.digest):
                 return
@@ -362,10 +329,14 @@ class Layers:
                     with self._engine.open_blob(layer.origin, descriptor) as stream:
                         chunks = self._counted(iter(partial(stream.read, CHUNK), b""), "pulling", descriptor)
                         self._blobs.write(chunks, descriptor.digest, descriptor.size)
+                    if cached:
+                        from img.store.cached import unpacks
+
+                        unpacks(self._blobs, layer)
                     return
                 except CorruptBlob as error:
                     if attempt + 1 == FETCHES:
-                        if "cache" in layer.origin:
+                        if cached:
                             raise CacheLost(error.message, digest=descriptor.digest) from error
                         raise
 
@@ -373,7 +344,7 @@ class Layers:
         if (found := self.known(group)) is not None:
             return found
         made = self._compress(self._job(group))
-        row = (_squash_key(group), made.diff_id, json.dumps(made.descriptor.to_json()))
+        row = (squash_key(group), made.diff_id, json.dumps(made.descriptor.to_json()))
         self._database.write("INSERT OR REPLACE INTO squashed VALUES (?, ?, ?)", row)
         return made
 
@@ -448,5 +419,5 @@ class Layers:
             yield data
 
 
-def _squash_key(group: Sequence[str]) -> str:
+def squash_key(group: Sequence[str]) -> str:
     return digest_of(["squash", tuple(group)])

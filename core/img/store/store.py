@@ -30,6 +30,7 @@ from img.store.records import Records
 from img.store.sweep import discard
 
 if TYPE_CHECKING:
+    from img.store.cached import CachedLayers
     from img.store.variants import Variants
 
 FOLDERS = ("blobs/sha256", "layers", "cache-mounts", "locks", "tmp")
@@ -71,6 +72,13 @@ class Store:
         from img.store.variants import Variants
 
         return Variants(self.layers, self.blobs, Memory(self.database, "variant"))
+
+    @property
+    def cached(self) -> CachedLayers:
+        """Layers that remote caches have."""
+        from img.store.cached import CachedLayers
+
+        return CachedLayers(self.layers, self.blobs, self.database, self._engine)
 
     def scratch(self) -> Path:
         """A fresh private folder of this run."""

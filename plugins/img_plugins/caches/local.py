@@ -69,7 +69,7 @@ class LocalCache:
             elif store.blobs.has(blob.digest):
                 yield from store.blobs.chunks(blob.digest)
             else:
-                yield from _streamed(store.layers.open_cached(blob.digest, 0), blob)
+                yield from _streamed(store.cached.open(blob.digest), blob)
 
         parts = closure(image.descriptor, lambda one: own[one.digest])
         bare = Descriptor(image.descriptor.media_type, image.descriptor.digest, image.descriptor.size)

@@ -97,7 +97,7 @@ class Push:
 
     def _remote(self, descriptor: Descriptor, offset: int) -> Iterator[bytes]:
         found = self._store.layers.origin(descriptor.digest)
-        if found is not None and (cached := self._store.layers.open_cached(descriptor.digest, offset)) is not None:
+        if (cached := self._store.cached.open(descriptor.digest, offset)) is not None:
             with cached:
                 while data := cached.read(CHUNK):
                     yield data
