@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from img.agents import Agents
     from img.ir.nodes import Source
     from img.oci.spec import Descriptor
-    from img.ports import Sandbox
+    from img.ports import CacheMounts, Sandbox
     from img.secrets import SecretSource
 
 SILENCE = 0.1
@@ -52,6 +52,7 @@ class Engine:
         self._asking = threading.Lock()
         self._printed: dict[SecretSource, bytes] = {}
         self._agents: Agents | None = None
+        self.cache_mounts: CacheMounts | None = None
         self.lost: set[tuple[tuple[str, str], ...]] = set()
         """Where remote caches were that broke in this build; nothing more is asked of them."""
         self.busy = False
@@ -214,6 +215,7 @@ class Engine:
         self._forget_grants()
         self._cancelled.clear()
         self.lost.clear()
+        self.cache_mounts = None
         self._told.clear()
 
     def close(self) -> None:

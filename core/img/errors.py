@@ -13,6 +13,7 @@
     │   │   └── Forbidden     403
     │   └── NotFound          404
     ├── CacheLost             what a remote cache promised can't be had; a session builds it instead
+    ├── CacheMoved            somebody else wrote to a remote cache meanwhile
     ├── SourceError           files of a URL or a git repository can't be had, or are not the promised ones
     ├── BackendError          a backend can't run, or can't keep a promise
     ├── PluginError           a plugin is broken, missing, or registered twice
@@ -139,6 +140,10 @@ class CacheLost(ImgError):
         super().__init__(message, hint=hint, place=place)
         self.digest = digest
         self.whole = whole
+
+
+class CacheMoved(ImgError):
+    """What is in a remote cache is no longer what it was when it was read."""
 
 
 class SourceError(ImgError):

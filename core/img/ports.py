@@ -66,6 +66,10 @@ class Host(Protocol):
     def context(self, name: str) -> Path:
         """The folder of the local context `name`. Raises `UsageError` for an unknown name."""
 
+    @property
+    def cache_mounts(self) -> CacheMounts | None:
+        """Where cache mounts come from and go to, if the build says so."""
+
     def load(self, kind: str, name: str) -> Any:
         """The plugin object offered as (kind, name), made once per session. Raises `PluginError`."""
 
@@ -310,6 +314,18 @@ class CacheFound(NamedTuple):
 
     document: Json
     origin: Mapping[str, str]
+    mark: str = ""
+    """What the cache was known by when this was read: the digest of its manifest."""
+
+
+class CacheMounts(Protocol):
+    """Cache mounts of other machines, for the backend that makes them."""
+
+    def used(self, name: str, id: str, target: str) -> None:
+        """Note that a step uses the folder `name` of the store's cache mounts."""
+
+    def fill(self, name: str, place: str) -> bool:
+        """Make the folder `place`, which is not there, from what another machine kept; False if there is nothing."""
 
 
 class CachePlugin(Protocol):
@@ -333,9 +349,12 @@ class CachePlugin(Protocol):
     def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
         """A blob's bytes from `offset` on, not verified: the store does that. Raises `ImgError`, also while reading."""
 
-    def save(self, attrs: Mapping[str, str], document: bytes, blobs: Sequence[LayerBlob]) -> str:
+    def save(
+        self, attrs: Mapping[str, str], document: bytes, blobs: Sequence[LayerBlob], mark: str | None = None
+    ) -> str:
         """Keep `document` and the `blobs` it names in place of what was there; returns where, for people. Blobs are in
-        the store or where they came from; those that the cache has are left, not sent. Raises `ImgError`."""
+        the store or where they came from; those that the cache has are left, not sent. With `mark`, only if what is
+        there is still what had that mark (empty: nothing): else raises `CacheMoved`. Raises `ImgError`."""
 
 
 # --- registries ----------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from img.errors import BackendError, CacheLost, Cancelled, ImgError, UsageError
 from img.ir.definition import Definition
 from img.ir.nodes import Copy, Node
 from img.ir.walk import topological
+from img.mounts import mounts_of
 from img.observe import Feed
 from img.plan import Answers, make_definition
 from img.plugin.offers import Offer
@@ -173,6 +174,7 @@ class Session:
         with self.observed(observers):
             wanted = outputs.chosen(self.engine, options)
             caching = Caching(self.engine, options)
+            mounts = self.engine.cache_mounts = mounts_of(self.engine, options)
             definition = make()
             for advice in definition.warnings:
                 told = events.Warning(advice.message, advice.place, time.monotonic(), advice.rule, advice.url)
@@ -180,7 +182,10 @@ class Session:
             goals = [target.root for target in definition.targets]
             steps = tuple((node.digest, node.notes.title) for node in topological(goals) if node.notes.title)
             self.engine.emit(events.BuildStarted(steps, time.monotonic()))
-            return self._finish(definition, options, caching, wanted)
+            result = self._finish(definition, options, caching, wanted)
+            if mounts is not None:
+                return replace(result, lines=(*result.lines, *mounts.save()))
+            return result
 
     def _finish(
         self, definition: Definition, options: Options, caching: Caching, wanted: Sequence[outputs.Output]

@@ -22,6 +22,8 @@ BUILD: dict[str, tuple[str, str]] = {
     "--build-context": ("build_context", MANY),
     "--cache-from": ("cache_from", MANY),
     "--cache-to": ("cache_to", MANY),
+    "--cache-mount-from": ("cache_mount_from", MANY),
+    "--cache-mount-to": ("cache_mount_to", MANY),
     "--call": ("call", ONE),
     "--cgroup-parent": ("cgroup_parent", ONE),
     "--check": ("check", SWITCH),

@@ -48,6 +48,32 @@ def plugin_of(host: Any, attrs: Attrs, writes: bool) -> Any:
     return plugin
 
 
+def within(host: Host, seconds: float, act: Callable[[], T]) -> T:
+    """What `act` gives, if it does so in that time. Raises `PluginError` if not, its `ImgError`, and `Cancelled`."""
+    answer: list[T | ImgError] = []
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            answer.append(act())
+        except ImgError as error:
+            answer.append(error)
+        except Exception as error:
+            answer.append(PluginError(f"{type(error).__name__}: {error}"))
+        done.set()
+
+    threading.Thread(target=run, name="cache", daemon=True).start()
+    until = time.monotonic() + seconds
+    while not done.wait(0.02):
+        if host.cancelled:
+            raise Cancelled
+        if time.monotonic() > until:
+            raise PluginError(f"it does not answer within {seconds:g} s")
+    if isinstance(answer[0], ImgError):
+        raise answer[0]
+    return answer[0]
+
+
 class _Loaded:
     """One part of a cache that has come: what it knows by key, and where its blobs are."""
 
@@ -75,7 +101,7 @@ class _Asked:
 
     def run(self) -> None:
         try:
-            for document, origin in self._plugin.load(self._attrs):
+            for document, origin, _ in self._plugin.load(self._attrs):
                 index = CacheIndex.parse(document)
                 self.parts.append(_Loaded(self._plugin, index, {"cache": self._kind, **origin}))
         except ImgError as error:
@@ -166,7 +192,7 @@ class Remotes:
         if not blobs:
             return True
         try:
-            missing = self._within(lambda: part.plugin.missing(part.origin, list(blobs.values())))
+            missing = within(self._host, self._deadline, lambda: part.plugin.missing(part.origin, list(blobs.values())))
         except Cancelled:
             raise
         except ImgError as error:
@@ -231,31 +257,6 @@ class Remotes:
 
     def _warn(self, message: str) -> None:
         self._host.emit(Warning(message, None, time.monotonic()))
-
-    def _within(self, act: Callable[[], T]) -> T:
-        """What `act` gives, if it does so within the deadline. Raises `PluginError` if not, and its `ImgError`."""
-        answer: list[T | ImgError] = []
-        done = threading.Event()
-
-        def run() -> None:
-            try:
-                answer.append(act())
-            except ImgError as error:
-                answer.append(error)
-            except Exception as error:
-                answer.append(PluginError(f"{type(error).__name__}: {error}"))
-            done.set()
-
-        threading.Thread(target=run, name="cache", daemon=True).start()
-        until = time.monotonic() + self._deadline
-        while not done.wait(0.05):
-            if self._host.cancelled:
-                raise Cancelled
-            if time.monotonic() > until:
-                raise PluginError(f"it does not answer within {self._deadline:g} s")
-        if isinstance(answer[0], ImgError):
-            raise answer[0]
-        return answer[0]
 
     def _fill(self, part: _Loaded) -> None:
         """Keep the words that came with a cache, once: they explain what the next build has to run."""

@@ -86,6 +86,8 @@ def build(
     build_context: Annotated[Words, _one("--build-context", help="NAME=folder, URL, docker-image://… …")] = None,
     cache_from: Annotated[Words, _one("--cache-from", help="type=TYPE,… or REF: look results up there.")] = None,
     cache_to: Annotated[Words, _one("--cache-to", help="type=TYPE,…[,mode=max]: keep results there.")] = None,
+    cache_mount_from: Annotated[Words, _one("--cache-mount-from", help="Where new cache mounts start from.")] = None,
+    cache_mount_to: Annotated[Words, _one("--cache-mount-to", help="Where used cache mounts are kept.")] = None,
     call: Annotated[str, _one("--call", help="Ask instead of building: check, outline, targets, describe.")] = "",
     cgroup_parent: Annotated[str, _one("--cgroup-parent", help="The cgroup that steps run below.")] = "",
     check: Annotated[bool, _one("--check", help="Check the build file instead of building.")] = False,

@@ -67,12 +67,13 @@ def hidden(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _caches(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields for ``--cache-from`` and ``--cache-to``."""
-    if not given["cache_from"] and not given["cache_to"]:
+    """The fields for ``--cache-from`` and the like."""
+    names = ("cache_from", "cache_to", "cache_mount_from", "cache_mount_to")
+    if not any(given[name] for name in names):
         return {}
     from img_cli.caches import parse_caches
 
-    return {name: parse_caches(given[name], f"--{name.replace('_', '-')}") for name in ("cache_from", "cache_to")}
+    return {name: parse_caches(given[name], f"--{name.replace('_', '-')}") for name in names}
 
 
 def settings_of(given: Mapping[str, Any]) -> dict[str, str]:

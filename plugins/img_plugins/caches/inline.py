@@ -37,5 +37,7 @@ class InlineCache:
     def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
         raise UsageError("an image's own cache is read by its name")
 
-    def save(self, attrs: Mapping[str, str], document: bytes, blobs: Sequence[LayerBlob]) -> str:
+    def save(
+        self, attrs: Mapping[str, str], document: bytes, blobs: Sequence[LayerBlob], mark: str | None = None
+    ) -> str:
         return "the images"

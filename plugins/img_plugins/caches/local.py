@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import IO
 
 from img.digest import sha256
-from img.errors import CorruptBlob, LayerError
+from img.errors import CacheMoved, CorruptBlob, LayerError
 from img.oci.closure import closure
 from img.oci.layout import REF_NAME, Named, blob_path, read_index, write_folder
 from img.oci.spec import Descriptor, Manifest
 from img.ports import CacheFound, Host
 from img.store.layers import LayerBlob
+from img.store.locks import locked
 from img_plugins.caches.artifact import LARGEST, index_of, manifest_of, pack
 from img_plugins.caches.attrs import check_attrs
 
@@ -39,7 +40,7 @@ class LocalCache:
             if descriptor.digest == digest or (not digest and descriptor.annotations.get(REF_NAME) == tag):
                 manifest = Manifest.parse(_read(root, descriptor))
                 document = index_of(manifest, lambda blob: _read(root, blob))
-                return [] if document is None else [CacheFound(document, {"path": str(root)})]
+                return [] if document is None else [CacheFound(document, {"path": str(root)}, descriptor.digest)]
         return []
 
     def missing(self, origin: Mapping[str, str], blobs: Sequence[Descriptor]) -> frozenset[str]:
@@ -55,7 +56,9 @@ class LocalCache:
         stream.seek(offset)
         return stream
 
-    def save(self, attrs: Mapping[str, str], document: bytes, blobs: Sequence[LayerBlob]) -> str:
+    def save(
+        self, attrs: Mapping[str, str], document: bytes, blobs: Sequence[LayerBlob], mark: str | None = None
+    ) -> str:
         """Added to the layout; blobs that are there stay as they are, also those of what was there before."""
         root = Path(attrs["dest"]).absolute()
         store = self._host.store
@@ -73,8 +76,20 @@ class LocalCache:
 
         parts = closure(image.descriptor, lambda one: own[one.digest])
         bare = Descriptor(image.descriptor.media_type, image.descriptor.digest, image.descriptor.size)
-        write_folder(root, [Named(bare, (), (attrs.get("tag") or "latest",))], parts, chunks)
+        root.mkdir(parents=True, exist_ok=True)
+        with locked(root / ".lock", lambda: self._host.cancelled):
+            if mark is not None and _tagged(root, attrs.get("tag") or "latest") != mark:
+                raise CacheMoved(f"{root} was written by somebody else meanwhile")
+            write_folder(root, [Named(bare, (), (attrs.get("tag") or "latest",))], parts, chunks)
         return f"{attrs['dest']} {image.descriptor.digest}"
+
+
+def _tagged(root: Path, tag: str) -> str:
+    """The digest of what stands under a tag, or empty."""
+    if not (root / "index.json").exists():
+        return ""
+    found = [Descriptor.from_json(entry) for entry in read_index(root)]
+    return next((one.digest for one in found if one.annotations.get(REF_NAME) == tag), "")
 
 
 def _streamed(stream: IO[bytes] | None, blob: Descriptor) -> Iterator[bytes]:

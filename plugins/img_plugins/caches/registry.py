@@ -5,12 +5,14 @@ What is read may be a cache, an image that carries its own (``type=inline``), or
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, cast
 
 from img.digest import sha256
-from img.errors import CorruptBlob, NotFound
+from img.errors import CacheMoved, CorruptBlob, NotFound
 from img.oci.reference import Reference
 from img.oci.spec import INDEXES, Descriptor, Index, Manifest
 from img.ports import CacheFound, Host
@@ -24,6 +26,8 @@ from img_plugins.registry.side_by_side import side_by_side
 
 HASTE = Patience(tries=2, pause=0.1)
 """A cache is not worth the patience that an image is worth."""
+SETTLED = 0.3
+"""Seconds after which a tag that somebody else wrote at the same time has been written."""
 PLATFORMS = 16
 """Images of an index that are looked into."""
 
@@ -54,7 +58,7 @@ class RegistryCache:
             documents = [reader.inner(one.digest) for one in inner]
         origin = {"ref": str(reference)}
         read = [index_of(Manifest.parse(one.data, one.media_type), lambda b: _small(reader, b)) for one in documents]
-        return [CacheFound(document, origin) for document in read if document is not None]
+        return [CacheFound(document, origin, found.digest) for document in read if document is not None]
 
     def missing(self, origin: Mapping[str, str], blobs: Sequence[Descriptor]) -> frozenset[str]:
         """Asked for side by side: the protocol has no question about several."""
@@ -71,8 +75,11 @@ class RegistryCache:
     def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
         return cast(IO[bytes], self._reader(Reference.parse(origin["ref"])).blob(descriptor, offset))
 
-    def save(self, attrs: Mapping[str, str], document: bytes, blobs: Sequence[LayerBlob]) -> str:
-        """Pushed as an image is: blobs that are there are skipped, those that are elsewhere in the registry mounted."""
+    def save(
+        self, attrs: Mapping[str, str], document: bytes, blobs: Sequence[LayerBlob], mark: str | None = None
+    ) -> str:
+        """Pushed as an image is: blobs that are there are skipped, those that are elsewhere in the registry mounted.
+        Registries can't compare and swap: with `mark` the tag is looked at right before and a moment after."""
         from img_plugins.exporters.pushing import Push
 
         reference = Reference.parse(attrs["ref"])
@@ -81,11 +88,24 @@ class RegistryCache:
         image = manifest_of((descriptor, diff_id), blobs)
         kept = [store.blobs.put(one) for one in (data, image.config, image.manifest)]
         try:
-            Push(self._host, reference).tree(image.descriptor, reference.target)
+            look = (lambda: None) if mark is None else (lambda: self._stands(reference, mark))
+            Push(self._host, reference).tree(image.descriptor, reference.target, look)
+            if mark is not None:
+                time.sleep(SETTLED * random.uniform(1, 2))
+                self._stands(reference, image.descriptor.digest)
         finally:
             for digest in kept:
                 store.blobs.remove(digest)
         return f"{reference.familiar} {image.descriptor.digest}"
+
+    def _stands(self, reference: Reference, digest: str) -> None:
+        """Raises `CacheMoved` if the tag stands for something else than `digest` (empty: for nothing)."""
+        try:
+            found = self._host.load("registry", "distribution").writer(reference).manifest(reference.target).digest
+        except NotFound:
+            found = ""
+        if found != digest:
+            raise CacheMoved(f"{reference.familiar} was written by somebody else meanwhile")
 
     def _reader(self, reference: Reference) -> Any:
         return self._registries().reader(reference)
