@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from img.agents import Agents
     from img.ir.nodes import Source
     from img.oci.spec import Descriptor
-    from img.ports import Sandbox
+    from img.ports import CacheMounts, Sandbox
     from img.secrets import SecretSource
 
 SILENCE = 0.1
@@ -52,6 +52,9 @@ class Engine:
         self._asking = threading.Lock()
         self._printed: dict[SecretSource, bytes] = {}
         self._agents: Agents | None = None
+        self.cache_mounts: CacheMounts | None = None
+        self.lost: set[tuple[tuple[str, str], ...]] = set()
+        """Where remote caches were that broke in this build; nothing more is asked of them."""
         self.busy = False
         """Whether the solver runs: it notices a cancellation itself and ends well."""
 
@@ -148,8 +151,12 @@ class Engine:
                 self._agents.close()
                 self._agents = None
 
-    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
-        """A remote layer's bytes, from the source plugin that made it known."""
+    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
+        """A remote layer's bytes, from the source plugin or the cache that made it known."""
+        if "cache" in origin:
+            from img.solver.watched import Watched
+
+            return Watched(self, origin, descriptor, offset)
         stream: IO[bytes] = self.load("source", origin["scheme"]).open_blob(origin, descriptor)
         return stream
 
@@ -199,10 +206,16 @@ class Engine:
         with self._lock:
             self._callbacks.pop(token, None)
 
+    def resume(self) -> None:
+        """Go on after a run that ended in an error, in the same build."""
+        self._cancelled.clear()
+
     def reset(self) -> None:
         """Be ready for the next build of the same session."""
         self._forget_grants()
         self._cancelled.clear()
+        self.lost.clear()
+        self.cache_mounts = None
         self._told.clear()
 
     def close(self) -> None:

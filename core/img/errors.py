@@ -12,6 +12,8 @@
     │   ├── Unauthorized      401, or 403:
     │   │   └── Forbidden     403
     │   └── NotFound          404
+    ├── CacheLost             what a remote cache promised can't be had; a session builds it instead
+    ├── CacheMoved            somebody else wrote to a remote cache meanwhile
     ├── SourceError           files of a URL or a git repository can't be had, or are not the promised ones
     ├── BackendError          a backend can't run, or can't keep a promise
     ├── PluginError           a plugin is broken, missing, or registered twice
@@ -126,6 +128,22 @@ class Forbidden(Unauthorized):
 
 class NotFound(RegistryError):
     """The registry has no such repository, tag or blob."""
+
+
+class CacheLost(ImgError):
+    """What a remote cache promised can't be had from it. `digest` is the blob's; `whole` says that nothing else can be
+    had from there either."""
+
+    def __init__(
+        self, message: str, *, hint: str = "", place: Place | None = None, digest: str = "", whole: bool = False
+    ) -> None:
+        super().__init__(message, hint=hint, place=place)
+        self.digest = digest
+        self.whole = whole
+
+
+class CacheMoved(ImgError):
+    """What is in a remote cache is no longer what it was when it was read."""
 
 
 class SourceError(ImgError):

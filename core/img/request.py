@@ -34,6 +34,14 @@ class Options:
     """Groups of nodes (stages) that are made anew whatever the cache has."""
     annotations: Mapping[str, str] = field(default_factory=dict)
     """Of the manifest; a key may begin with ``index:`` or ``manifest:`` and the like, as docker has it."""
+    cache_from: tuple[Mapping[str, str], ...] = ()
+    """Remote caches to look results up in, in order: attributes, each with ``type``."""
+    cache_to: tuple[Mapping[str, str], ...] = ()
+    """Remote caches that get the results, each with ``type``."""
+    cache_mount_from: tuple[Mapping[str, str], ...] = ()
+    """Where new cache mounts start from, in order: attributes as for `cache_from`."""
+    cache_mount_to: tuple[Mapping[str, str], ...] = ()
+    """Where cache mounts are kept that the build used."""
     secrets: Mapping[str, SecretSource] = field(default_factory=dict)
     ssh: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Agents by id: the path of one agent's socket, or of one or more key files."""

@@ -6,22 +6,25 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from img import events, outputs
+from img.caching import Caching, Solved
 from img.engine import Engine
-from img.errors import BackendError, ImgError, UsageError
+from img.errors import BackendError, CacheLost, Cancelled, ImgError, UsageError
 from img.ir.definition import Definition
 from img.ir.nodes import Copy, Node
 from img.ir.walk import topological
+from img.mounts import mounts_of
 from img.observe import Feed
 from img.plan import Answers, make_definition
 from img.plugin.offers import Offer
 from img.plugin.registry import Registry
 from img.ports import Availability, Folder, FrontendRequest, Pin, Report, Reporter, Result, Snapshot, Worker
 from img.request import BuildResult, Options, Request
-from img.solver.explain import Journal
+from img.solver.explain import Journal, read
 from img.solver.lookup import Cache
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ class Session:
         self.registry = registry or Registry.discover(cache=self.root)
         self.engine = Engine(self.root, settings or {}, self.registry)
         self._name = ""
+        self._stopped = False
 
     def __enter__(self) -> Session:
         return self
@@ -64,6 +68,7 @@ class Session:
 
     def cancel(self) -> None:
         """Stop the running build. Safe from a signal handler and from any thread."""
+        self._stopped = True
         self.engine.cancel()
 
     def close(self) -> None:
@@ -168,13 +173,20 @@ class Session:
     def _build(self, make: Callable[[], Definition], options: Options, observers: Sequence[Reporter]) -> BuildResult:
         with self.observed(observers):
             wanted = outputs.chosen(self.engine, options)
+            caching = Caching(self.engine, options)
+            mounts = self.engine.cache_mounts = mounts_of(self.engine, options)
             definition = make()
             for advice in definition.warnings:
                 told = events.Warning(advice.message, advice.place, time.monotonic(), advice.rule, advice.url)
                 self.engine.emit(told)
+            goals = [target.root for target in definition.targets]
+            steps = tuple((node.digest, node.notes.title) for node in topological(goals) if node.notes.title)
+            self.engine.emit(events.BuildStarted(steps, time.monotonic()))
             with self._limited():
-                snapshots = self._solve(definition, options)
-                return outputs.export(self.engine, definition, snapshots, wanted)
+                result = self._finish(definition, options, caching, wanted)
+            if mounts is not None:
+                return replace(result, lines=(*result.lines, *mounts.save()))
+            return result
 
     @contextmanager
     def _limited(self) -> Iterator[None]:
@@ -196,6 +208,26 @@ class Session:
             self.store.blobs.room = usual
         limit.finish()
 
+    def _finish(
+        self, definition: Definition, options: Options, caching: Caching, wanted: Sequence[outputs.Output]
+    ) -> BuildResult:
+        """Make the goals and write them out. What turns out to be lost from a remote cache is made after all."""
+        while True:
+            try:
+                solved = self._solve(definition, options, caching)
+                result = outputs.export(self.engine, caching.embed(definition, solved), solved.snapshots, wanted)
+                break
+            except CacheLost as error:
+                if self._stopped:
+                    raise Cancelled from error
+                self.engine.resume()
+                if not caching.forget(error):
+                    raise
+        if options.cache_to:
+            lines = caching.save(definition, solved, read(self.store, self._name) or ())
+            return replace(result, lines=(*result.lines, *lines))
+        return result
+
     @contextmanager
     def observed(self, observers: Sequence[Reporter]) -> Iterator[None]:
         """Events go to `observers` for the time of one command."""
@@ -203,6 +235,7 @@ class Session:
         share = self.store.using()
         feed = Feed(observers)
         self.engine.reset()
+        self._stopped = False
         self.engine.sink = feed.emit
         try:
             yield
@@ -220,11 +253,9 @@ class Session:
         if options.pull:
             self.engine.settings["pull"] = options.pull
 
-    def _solve(self, definition: Definition, options: Options) -> list[Snapshot]:
+    def _solve(self, definition: Definition, options: Options, caching: Caching) -> Solved:
         goals = [target.root for target in definition.targets]
         nodes = topological(goals)
-        steps = tuple((node.digest, node.notes.title) for node in nodes if node.notes.title)
-        self.engine.emit(events.BuildStarted(steps, time.monotonic()))
         fresh = frozenset(options.no_cache_filter)
         cache = Cache(
             self.store, _Sources(self.engine), self._select, lambda node: options.no_cache or node.notes.group in fresh
@@ -236,7 +267,10 @@ class Session:
             self._all_cached(nodes)
             self.store.records.touch([cache.pinned(goal).digest for goal in goals])
             journal.close()
-            return known
+            return Solved(cache, known)
+        if caching.wanted and not options.no_cache:
+            cache.remote = remotes = caching.remotes()
+            journal.elsewhere = remotes.steps
         self.engine.warm()
         from img.solver.run import STEPS, Solver
 
@@ -251,7 +285,7 @@ class Session:
             self.engine.busy = False
             journal.close()
         self._expected(journal, options)
-        return snapshots
+        return Solved(cache, snapshots)
 
     def _journal(self, cache: Cache, nodes: Sequence[Node]) -> Journal:
         from functools import partial

@@ -70,7 +70,17 @@ def build_twice(session: Session, request: Request, observers: Sequence[Reporter
     form = next((dict(o) for o in request.outputs if o.get("type") in NAMED), {})
     output = {"type": "image", "name": NAME, **{key: form[key] for key in FORM if key in form}}
     given = {field.name: getattr(request, field.name) for field in fields(Options)}
-    options = Options(**{**given, "tags": (), "outputs": (output,)})
+    options = Options(
+        **{
+            **given,
+            "tags": (),
+            "outputs": (output,),
+            "cache_from": (),
+            "cache_to": (),
+            "cache_mount_from": (),
+            "cache_mount_to": (),
+        }
+    )
     room = session.store.scratch()
     with ExitStack() as stack:
         found: list[Found] = []

@@ -36,6 +36,9 @@ def img_offers() -> Iterable[Offer]:
         Offer("exporter", "tar", "the root filesystem as a tar", _ + "exporters.tar:TarExporter"),
         Offer("exporter", "local", "the root filesystem as a folder", _ + "exporters.local:LocalExporter"),
         Offer("registry", "distribution", "registries, and who may use them", _ + "registry.access:Registries"),
+        Offer("cache", "registry", "results of steps under a name of a registry", _ + "caches.registry:RegistryCache"),
+        Offer("cache", "local", "results of steps in a folder", _ + "caches.local:LocalCache"),
+        Offer("cache", "inline", "results of steps in the image itself", _ + "caches.inline:InlineCache"),
         Offer("reporter", "plain", "lines of text", _ + "reporters.plain:PlainReporter"),
         Offer("reporter", "tty", "a live display", _ + "reporters.tty:TtyReporter"),
         Offer("reporter", "json", "one JSON object an event", _ + "reporters.json:JsonReporter"),
@@ -48,6 +51,7 @@ def img_settings() -> Iterable[Setting]:
     return [
         Setting("network", "the network of steps that do not say: host or none", "IMG_NETWORK", "host"),
         Setting("steps", "how many steps run at once", "IMG_STEPS", "64"),
+        Setting("cache_deadline", "seconds that a remote cache is waited for", "IMG_CACHE_DEADLINE", "5"),
         Setting("pull", "when to ask the registry for a base: missing, always or never", "IMG_PULL", "missing"),
         Setting("store_max", "the size that builds keep the store below, e.g. 20g", "IMG_STORE_MAX", ""),
         Setting("offline", "true: ask no registry and no server, whatever the build wants", "IMG_OFFLINE", "false"),

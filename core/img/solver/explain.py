@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from img.digest import digest_of
 from img.ir.nodes import Copy, Node, Source
 from img.ports import Folder, Snapshot
 from img.solver.keys import FILES, Key
@@ -25,6 +26,7 @@ Parts = tuple[tuple[str, str], ...]
 SHOWN = 60
 """Characters of a value that are shown."""
 _SECRET = re.compile(r"(?i)pass|secret|token|key|auth|cred")
+_HIDDEN = "hidden:"
 
 
 class Slot(NamedTuple):
@@ -62,9 +64,15 @@ class Journal:
         self._slots = _slots(nodes, pinned)
         self._keys = {node.digest: pinned(node).digest for node in nodes}
         self._sources = {node.digest: pinned(node) for node in nodes if isinstance(node, Source)}
-        self._before = read(store, name)
+        self._last = read(store, name)
+        self.elsewhere: Callable[[], tuple[Slot, ...] | None] = lambda: None
+        """The steps of a build on another machine, which count if there was none here."""
         self._ran: dict[str, Ran] = {}
         self._failed: list[str] = []
+
+    @property
+    def _before(self) -> tuple[Slot, ...] | None:
+        return self._last if self._last is not None else self.elsewhere()
 
     @property
     def ran(self) -> tuple[Ran, ...]:
@@ -144,7 +152,7 @@ class Journal:
         below: list[str] = []
         for name in dict.fromkeys((*new, *old)):
             left, right = old.get(name), new.get(name)
-            if left == right:
+            if left == right or (left and left.startswith(_HIDDEN) and left == _hidden(name, right or "")):
                 continue
             if name.startswith("input "):
                 below.extend(self._below(node, int(name[6:])))
@@ -173,6 +181,20 @@ class Journal:
         if "source" not in was:
             return f"the base {_short(now)} is another"
         return f"the base is {_short(now)}, was {_short(was['source'])}"
+
+
+def portable(parts: Parts) -> Parts:
+    """The parts of a key as they may leave this machine: values of variables that sound like secrets as digests."""
+    return tuple((name, _hidden(name, value) if _is_secret(name) else value) for name, value in parts)
+
+
+def _hidden(name: str, value: str) -> str:
+    return _HIDDEN + digest_of([name, value])[7:19]
+
+
+def _is_secret(name: str) -> bool:
+    kind, _, variable = name.partition(" ")
+    return kind == "env" and bool(_SECRET.search(variable))
 
 
 def read(store: Store, name: str) -> tuple[Slot, ...] | None:
@@ -206,8 +228,8 @@ def _words(name: str, left: str | None, right: str | None) -> str:
     """One changed field of an instruction."""
     if name == "command":
         return "the command changed"
-    kind, _, variable = name.partition(" ")
-    if kind == "env" and _SECRET.search(variable):
+    variable = name.partition(" ")[2]
+    if _is_secret(name):
         return f"{variable} changed"
     shown = variable or name
     if left is None:

@@ -30,6 +30,12 @@ class Sources(Protocol):
     def fetch(self, node: Source) -> Result: ...
 
 
+class Remote(Protocol):
+    """Caches of other machines (`img.solver.remote`)."""
+
+    def find(self, node: Node, key: str, fetch: Callable[[Source], Result]) -> Record | None: ...
+
+
 def placed(node: Source, ask: Callable[[Source], T]) -> T:
     """What `ask` says of a source; its error gets the source's place."""
     try:
@@ -53,6 +59,8 @@ class Cache:
         self.sources = sources
         self._select = select
         self.fresh = fresh
+        self.remote: Remote | None = None
+        """Asked for what the store does not know, once a run has begun."""
         self._pinned: dict[str, Key] = {}
         self._above_fresh: set[str] = set()
 
@@ -104,7 +112,14 @@ class Cache:
     def by_definition(self, node: Node) -> Record | None:
         """The record under the pinned key. None above a node that must run: what it makes now may be something else,
         which only a content key can tell."""
-        return None if node.digest in self._above_fresh else self.get(node, self.pinned(node))
+        return None if node.digest in self._above_fresh else self.find(node, self.pinned(node))
+
+    def find(self, node: Node, key: Key) -> Record | None:
+        """What `get` knows, else what a remote cache knows. May wait for one."""
+        record = self.get(node, key)
+        if record is None and self.remote is not None and not self.fresh(node):
+            record = self.remote.find(node, key.digest, self.fetch)
+        return record
 
     def goal(self, node: Node) -> Snapshot | None:
         """What a goal yields, if that is known by its pinned key."""

@@ -141,8 +141,9 @@ class Solver:
 
     async def _run_or_find(self, node: Node, inputs: Sequence[Result], found: tuple[keys.Key, keys.Key]) -> Snapshot:
         names = (found[0].digest, found[1].digest)
-        if (record := await self._thread(self._cache.get, node, found[1])) is not None:
+        if (record := await self._thread(self._cache.find, node, found[1])) is not None:
             self._cache.store.records.put(names[:1], record.layers, node.notes.title)
+            self._cache.store.contents.set(*names)
             self._journal.found(node, found[1])
             return self._cached(node, record.layers, "by the content of its inputs")
         async with self._slots:
@@ -178,6 +179,7 @@ class Solver:
 
     def _record(self, names: tuple[str, ...], result: Snapshot, title: str) -> None:
         """Record a result, at once or, if a layer of it is only a recipe, when it has been settled."""
+        self._cache.store.contents.set(names[0], names[1])
         if all(map(self._cache.store.layers.available, result.layers)):
             self._cache.store.records.put(names, result.layers, title)
         else:

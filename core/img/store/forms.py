@@ -21,8 +21,8 @@ class Engine(Protocol):
     @property
     def cancelled(self) -> bool: ...
 
-    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
-        """The bytes of a remote layer."""
+    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
+        """The bytes of a remote layer. Only those from a cache can be had from an `offset` on."""
 
     def progress(self, id: str, action: str, current: int, total: int) -> None:
         """Tell observers of a transfer."""

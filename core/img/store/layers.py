@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from img.digest import digest_of
-from img.errors import CorruptBlob, FileError, LayerError, StoreError
+from img.errors import CacheLost, CorruptBlob, FileError, LayerError, StoreError
 from img.oci.spec import Descriptor
 from img.store.blobs import CHUNK, Blobs, disk_error
 from img.store.database import Database
@@ -72,34 +72,36 @@ class Layers:
 
     # --- new layers ----------------------------------------------------------------------------------------
 
-    def add_remote(self, diff_id: str, descriptor: Descriptor, origin: Mapping[str, str]) -> str:
+    def add_remote(
+        self, diff_id: str, descriptor: Descriptor, origin: Mapping[str, str], *, id: str = "", created: float = 0.0
+    ) -> str:
         """Make a layer known that a registry (or another `origin`) holds. Nothing is fetched. Returns its id.
 
         A layer that is known by another blob keeps that one if it is in the store; descriptor and origin always belong
-        together.
+        together. `id` and `created` (Unix time) are for a layer that was made elsewhere (`img.store.cached`).
         """
-        self._point(diff_id, descriptor, json.dumps(dict(origin)))
-        return diff_id
+        self._point(id or diff_id, diff_id, descriptor, json.dumps(dict(origin)), created)
+        return id or diff_id
 
     def add_blob(self, diff_id: str, descriptor: Descriptor) -> str:
         """Make a layer known whose blob the store has; as `add_remote`, but from nowhere."""
-        self._point(diff_id, descriptor, "")
+        self._point(diff_id, diff_id, descriptor, "")
         return diff_id
 
-    def _point(self, diff_id: str, descriptor: Descriptor, origin: str) -> None:
-        self._use.note(diff_id)
-        row = self._database.one("SELECT blob, origin FROM layers WHERE id = ?", (diff_id,))
+    def _point(self, id: str, diff_id: str, descriptor: Descriptor, origin: str, created: float = 0.0) -> None:
+        self._use.note(id)
+        row = self._database.one("SELECT blob, origin FROM layers WHERE id = ?", (id,))
         blob = json.dumps(descriptor.to_json())
         if row is None:
-            self._insert(diff_id, diff_id, blob, origin)
+            self._insert(id, diff_id, blob, origin, created)
             return
         known = Descriptor.from_json(json.loads(row[0])) if row[0] else None
         if known is not None and known.digest == descriptor.digest:
             if origin and origin != row[1]:
-                self._database.write("UPDATE layers SET origin = ? WHERE id = ?", (origin, diff_id))
+                self._database.write("UPDATE layers SET origin = ? WHERE id = ?", (origin, id))
         elif known is None or not self._blobs.has(known.digest):
             sql = "UPDATE layers SET diff_id = ?, blob = ?, origin = ? WHERE id = ?"
-            self._database.write(sql, (diff_id, blob, origin, diff_id))
+            self._database.write(sql, (diff_id, blob, origin, id))
 
     def holder(self, digest: str) -> str | None:
         """The id of a layer whose blob has this digest, if one is known."""
@@ -123,9 +125,9 @@ class Layers:
             self._move(listing, self._folder(id) / "listing")
         return id
 
-    def _insert(self, id: str, diff_id: str = "", blob: str = "", origin: str = "") -> None:
+    def _insert(self, id: str, diff_id: str = "", blob: str = "", origin: str = "", created: float = 0.0) -> None:
         self._use.note(id)
-        row = (id, diff_id, blob, origin, time.time())
+        row = (id, diff_id, blob, origin, created or time.time())
         self._database.write("INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?, ?)", row)
 
     # --- trees ---------------------------------------------------------------------------------------------
@@ -204,8 +206,12 @@ class Layers:
     # --- blobs ---------------------------------------------------------------------------------------------
 
     def promised(self, group: Sequence[str]) -> LayerBlob | None:
-        """What the blob of one layer is, if the layer came from a registry: it need not be here. None: ask `blob`."""
-        layer = self.get(group[0]) if len(group) == 1 else None
+        """What the blob of a layer, or of a group as one, is, if it came from a registry or a remote cache: it need not
+        be here. None: ask `blob`."""
+        if len(group) != 1:
+            made = self._made(group)
+            return made if made is not None and self.origin(made.descriptor.digest) is not None else None
+        layer = self.get(group[0])
         if layer is None or layer.descriptor is None or layer.origin is None:
             return None
         return LayerBlob(layer.descriptor, layer.diff_id)
@@ -244,9 +250,12 @@ class Layers:
             layer = self.get(group[0])
             found = layer and layer.descriptor and LayerBlob(layer.descriptor, layer.diff_id)
         else:
-            row = self._database.one("SELECT diff_id, blob FROM squashed WHERE key = ?", (_squash_key(group),))
-            found = LayerBlob(Descriptor.from_json(json.loads(row[1])), row[0]) if row else None
+            found = self._made(group)
         return found if found and self._blobs.has(found.descriptor.digest) else None
+
+    def _made(self, group: Sequence[str]) -> LayerBlob | None:
+        row = self._database.one("SELECT diff_id, blob FROM squashed WHERE key = ?", (squash_key(group),))
+        return LayerBlob(Descriptor.from_json(json.loads(row[1])), row[0]) if row else None
 
     def plain(self, group: Sequence[str]) -> Iterator[bytes]:
         """The uncompressed tar of one layer, or of a group as one: the bytes that every blob of it unpacks to. Taken
@@ -283,6 +292,7 @@ class Layers:
         descriptor = layer.descriptor
         assert descriptor is not None
         assert layer.origin is not None
+        cached = "cache" in layer.origin
         with self._locked(f"blob-{descriptor.digest}"):
             if self._blobs.has(descriptor.digest):
                 return
@@ -291,16 +301,22 @@ class Layers:
                     with self._engine.open_blob(layer.origin, descriptor) as stream:
                         chunks = self._counted(iter(partial(stream.read, CHUNK), b""), "pulling", descriptor)
                         self._blobs.write(chunks, descriptor.digest, descriptor.size)
+                    if cached:
+                        from img.store.cached import unpacks
+
+                        unpacks(self._blobs, layer)
                     return
-                except CorruptBlob:
+                except CorruptBlob as error:
                     if attempt + 1 == FETCHES:
+                        if cached:
+                            raise CacheLost(error.message, digest=descriptor.digest) from error
                         raise
 
     def _squashed(self, group: tuple[str, ...]) -> LayerBlob:
         if (found := self.known(group)) is not None:
             return found
         made = self._compress(self._job(group))
-        row = (_squash_key(group), made.diff_id, json.dumps(made.descriptor.to_json()))
+        row = (squash_key(group), made.diff_id, json.dumps(made.descriptor.to_json()))
         self._database.write("INSERT OR REPLACE INTO squashed VALUES (?, ?, ?)", row)
         return made
 
@@ -375,5 +391,5 @@ class Layers:
             yield data
 
 
-def _squash_key(group: Sequence[str]) -> str:
+def squash_key(group: Sequence[str]) -> str:
     return digest_of(["squash", tuple(group)])

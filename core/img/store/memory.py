@@ -26,6 +26,12 @@ class Memory:
     def set(self, key: str, value: str) -> None:
         self._database.write("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)", (self._kind, key, value, time.time()))
 
+    def fill(self, values: Mapping[str, str]) -> None:
+        """Set many at once; what is there stays."""
+        now = time.time()
+        rows = [(self._kind, key, value, now) for key, value in values.items()]
+        self._database.write("INSERT OR IGNORE INTO memory VALUES (?, ?, ?, ?)", *rows)
+
 
 class Stats:
     """The stat index: what each file of a context last looked like, and the digest it had then.

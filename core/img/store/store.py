@@ -34,6 +34,7 @@ from img.store.sweep import discard
 from img.store.using import Using
 
 if TYPE_CHECKING:
+    from img.store.cached import CachedLayers
     from img.store.variants import Variants
 
 FOLDERS = ("blobs/sha256", "layers", "cache-mounts", "locks", "tmp")
@@ -75,6 +76,7 @@ class Store:
         self.downloads = Memory(database, "download")
         self.selections = Memory(database, "selection")
         self.plain = Memory(database, "plain")
+        self.contents = Memory(database, "content")
         self.listings = Memory(database, "listing")
         self.journals = Memory(database, "journal")
         self.places = Memory(database, "place")
@@ -86,6 +88,13 @@ class Store:
         from img.store.variants import Variants
 
         return Variants(self.layers, self.blobs, Memory(self.database, "variant"))
+
+    @property
+    def cached(self) -> CachedLayers:
+        """Layers that remote caches have."""
+        from img.store.cached import CachedLayers
+
+        return CachedLayers(self.layers, self.blobs, self.database, self._engine)
 
     def scratch(self) -> Path:
         """A fresh private folder of this run."""

@@ -43,6 +43,9 @@ class MemoryDrawer(dict[str, str]):
     def set(self, key: str, value: str) -> None:
         self[key] = value
 
+    def fill(self, values: Mapping[str, str]) -> None:
+        self.update({key: value for key, value in values.items() if key not in self})
+
 
 class MemoryStore(SimpleNamespace):
     """As much of `img.store.store.Store` as the solver asks for. `lost` are layers that can't be had any more."""
@@ -51,7 +54,7 @@ class MemoryStore(SimpleNamespace):
         (root / "locks").mkdir(exist_ok=True)
         self.lost: set[str] = set()
         layers = SimpleNamespace(available=lambda id: id not in self.lost, blob=self.lost.difference_update)
-        drawers = {name: MemoryDrawer() for name in ("plain", "listings", "journals", "selections")}
+        drawers = {name: MemoryDrawer() for name in ("plain", "contents", "listings", "journals", "selections")}
         super().__init__(root=root, records=MemoryRecords(), layers=layers, **drawers)
 
 

@@ -46,6 +46,7 @@ def request_of(given: Mapping[str, Any]) -> Request:
         confinement=confinement(given),
         allow=frozenset(map(_entitlement, listed(given["allow"]))),
         **hidden(given),
+        **_caches(given),
         stdin=standard_input(given["context"], given["file"]),
     )
 
@@ -65,6 +66,16 @@ def hidden(given: Mapping[str, Any]) -> dict[str, Any]:
     from img_cli.secrets import parse_secrets, parse_ssh
 
     return {"secrets": parse_secrets(given["secret"], os.environ), "ssh": parse_ssh(given["ssh"], os.environ)}
+
+
+def _caches(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields for ``--cache-from`` and the like."""
+    names = ("cache_from", "cache_to", "cache_mount_from", "cache_mount_to")
+    if not any(given[name] for name in names):
+        return {}
+    from img_cli.caches import parse_caches
+
+    return {name: parse_caches(given[name], f"--{name.replace('_', '-')}") for name in names}
 
 
 def settings_of(given: Mapping[str, Any]) -> dict[str, str]:

@@ -4,7 +4,7 @@ another registry has is streamed through, and the rest is uploaded. Manifests fo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from img.errors import Cancelled, StoreError
@@ -31,9 +31,10 @@ class Push:
         self._uploader = Uploader(self._registries.writer(reference))
         self._told: dict[str, float] = {}
 
-    def tree(self, descriptor: Descriptor, target: str) -> None:
-        """Push a manifest or an index with all that is below it. Raises `RegistryError`, `CorruptBlob`, `StoreError`
-        if the store has it only in part."""
+    def tree(self, descriptor: Descriptor, target: str, before: Callable[[], None] = lambda: None) -> None:
+        """Push a manifest or an index with all that is below it; `before` is called when only itself is left.
+
+        Raises `RegistryError`, `CorruptBlob`, `StoreError` if the store has it only in part."""
         data = self._document(descriptor)
         if descriptor.media_type in INDEXES or b'"manifests"' in data:
             for inner in Index.parse(data, descriptor.media_type).manifests:
@@ -42,6 +43,7 @@ class Push:
             manifest = Manifest.parse(data, descriptor.media_type)
             unique = {d.digest: d for d in (*manifest.layers, manifest.config) if not d.urls}
             side_by_side(self._blob, unique.values())
+        before()
         self._uploader.manifest(target, descriptor.media_type, data)
 
     def _document(self, descriptor: Descriptor) -> bytes:
@@ -97,6 +99,11 @@ class Push:
 
     def _remote(self, descriptor: Descriptor, offset: int) -> Iterator[bytes]:
         found = self._store.layers.origin(descriptor.digest)
+        if (cached := self._store.cached.open(descriptor.digest, offset)) is not None:
+            with cached:
+                while data := cached.read(CHUNK):
+                    yield data
+            return
         if found is None or "ref" not in found[1]:
             raise StoreError(f"the store has no blob {descriptor.digest}", hint="pull or build the image again")
         with self._registries.reader(Reference.parse(found[1]["ref"])).blob(descriptor, offset) as stream:

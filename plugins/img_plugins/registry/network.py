@@ -55,12 +55,15 @@ class Network:
         settings: Mapping[str, str] | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         patience: Patience = PATIENCE,
+        longest: float = LONGEST_WAIT * 10,
     ) -> None:
         self._settings = settings or {}
         self._cancelled = cancelled
         self._pools: dict[tuple[Trust, str], Any] = {}
         self._lock = threading.Lock()
         self.patience = patience
+        self._longest = longest
+        """Seconds: no wait for a server is longer."""
 
     def send(
         self,
@@ -90,7 +93,7 @@ class Network:
                 preload_content=False,
                 redirect=False,
                 decode_content=False,
-                timeout=urllib3.Timeout(connect=CONNECT, read=read_timeout),
+                timeout=urllib3.Timeout(connect=min(CONNECT, self._longest), read=min(read_timeout, self._longest)),
             )
         except urllib3.exceptions.HTTPError as error:
             host = (
@@ -112,7 +115,7 @@ class Network:
         `Cancelled`."""
         seconds = self.patience.pause * 2**attempt * random.uniform(0.75, 1.25)
         if (asked := retry_after(after)) is not None:
-            seconds = min(asked, LONGEST_WAIT)
+            seconds = min(asked, LONGEST_WAIT, self._longest)
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.check()

@@ -42,7 +42,11 @@ def cache_mount(host: Host, mount: CacheDir, start: Snapshot | None, held: ExitS
     if not place.exists():
         with locked(locks / f"make-{name}", lambda: host.cancelled):
             if not place.exists():
-                _make(host, mount, start, os.fspath(place))
+                kept = host.cache_mounts
+                if kept is None or not kept.fill(name, os.fspath(place)):
+                    _make(host, mount, start, os.fspath(place))
+    if host.cache_mounts is not None:
+        host.cache_mounts.used(name, mount.id, mount.target)
     host.store.caches.used(name, mount.id, mount.target)
     return {"kind": "bind", "source": os.fspath(place), "target": mount.target, "readonly": mount.readonly}
 

@@ -158,6 +158,8 @@ def test_a_cached_build_imports_next_to_nothing(tmp_path: Path) -> None:
     arguments = ("build", "-t", "x", "--progress", "plain", str(tmp_path / "c"))
     assert "lark" in imported(*arguments, root=tmp_path / "s")
     assert not imported(*arguments, root=tmp_path / "s") & HEAVY
+    modules = imported(*arguments, "--cache-from", "127.0.0.1:1/nobody", root=tmp_path / "s")
+    assert not modules & {*HEAVY, "img.solver.remote", "img.solver.index", "img_plugins.caches"}
 
 
 def test_help_everywhere(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Remote caches: results of steps for other machines."""
