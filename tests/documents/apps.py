@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -12,7 +14,7 @@ class App(NamedTuple):
     yaml: str
     toml: str
     files: dict[str, str]
-    args: dict[str, str] = {}
+    args: Mapping[str, str] = MappingProxyType({})
 
 
 SCRIPT = App(

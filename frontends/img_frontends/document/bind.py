@@ -192,10 +192,12 @@ class _Binder:
 
     def _pairs(self, kind: Table, value: Value, path: str) -> tuple[tuple[str, str | None], ...]:
         if kind.listed and value.kind != "table":
-            names = self.value(Many(Text(), lone=True, least=1), value, path)
-            found: list[tuple[str, str | None]] = [(name, None) for name in names]
-            self._check_names(kind, [(name, value) for name in names], path)
-            return tuple(found)
+            texts = self.value(Many(Text(), lone=True, least=1), value, path)
+            parts = [text.partition("=") for text in texts]
+            self._check_names(kind, [(name, value) for name, _, _ in parts], path)
+            if len({name for name, _, _ in parts}) < len(parts):
+                raise self._wrong(path, value, "a name is given twice")
+            return tuple((name, text if equals else None) for name, equals, text in parts)
         if value.kind != "table":
             raise self._unlike(value, path, "a table of names and texts")
         if not value.entries:

@@ -129,7 +129,7 @@ def _with(stage: Stage, chosen: tuple[tuple[str, str], ...]) -> Stage:
 
 
 def needs(stage: Stage) -> Iterator[str]:
-    """What a stage names that may be another stage."""
+    """What a stage names that may be another stage; its own name is an image's, as in ``debian: {from: debian}``."""
     yield stage.base
     for step in stage.steps:
         if isinstance(step.act, Copy) and step.act.origin:
@@ -150,7 +150,7 @@ def _ordered(stages: Mapping[str, Flat]) -> list[Flat]:
         open = dict.fromkeys([first] if stack else [])
         while stack:
             name, rest = stack[-1]
-            found = next((other for other in rest if other and other in stages and other not in done), None)
+            found = next((other for other in rest if other != name and other in stages and other not in done), None)
             if found is None:
                 order.append(stages[name])
                 done.add(name)

@@ -33,11 +33,12 @@ def reader_of(name: str) -> Read | None:
 
 def load(request: FrontendRequest, resolver: Resolver, read: Read) -> Document:
     """The document of a request with all that it includes. Raises `FrontendError`, and what the resolver raises."""
-    document = bind(read(request.text, request.file), _above(request.file))
+    document = bind(read(request.text, request.file), above(request.file))
     return _Includes(resolver).joined(document, request.options.get("path", ""), ())
 
 
-def _above(file: str) -> str:
+def above(file: str) -> str:
+    """What the paths of keys begin with in a file of that name."""
     from img_frontends.toml.read import TABLE, is_project
 
     return ".".join(TABLE) if is_project(file) else ""
@@ -89,7 +90,7 @@ class _Includes:
         data = self._resolver.context_file(inner)
         if data is None:
             raise FrontendError(f"there is no {inner} in the context", hint="see img context ls", place=place)
-        part = bind(read(data, inner), _above(inner))
+        part = bind(read(data, inner), above(inner))
         unnamed = dict(part.stages).get("")
         if unnamed is not None and unnamed.base:
             hint = "put what it says below stages: NAME:"

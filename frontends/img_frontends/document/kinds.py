@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from typing import Any
@@ -55,7 +55,7 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Names with texts. `bare` names may have none; with `listed`, a list of names is taken as well."""
+    """Names with texts. `bare` names may have none; with `listed`, a list of ``name`` and ``name=text`` is taken as well."""
 
     bare: bool = False
     listed: bool = False
@@ -137,7 +137,7 @@ def places() -> Any:
 
 
 @cache
-def keys(type: type[Any]) -> tuple[Key, ...]:
+def keys(type: Hashable) -> tuple[Key, ...]:
     """The keys of a record."""
     return tuple(
         Key(
@@ -149,6 +149,6 @@ def keys(type: type[Any]) -> tuple[Key, ...]:
             one.default is MISSING,
             one.metadata["spread"],
         )
-        for one in fields(type)
+        for one in fields(type)  # type: ignore[arg-type]
         if "kind" in one.metadata
     )

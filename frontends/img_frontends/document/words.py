@@ -46,7 +46,7 @@ def plain(text: str) -> str:
 def said(written: str, escape: str) -> str | None:
     """The text of a document that comes to what the word `written` of an instruction comes to; None if none does."""
     found = _said(_NESTED.sub(lambda match: f"{match[1]}{match[2][1:-1]}}}", written), escape)
-    if found is None or not _same(written, escape, word(found)):
+    if found is None or not same(written, escape, word(found)):
         return None
     return found
 
@@ -96,7 +96,7 @@ def _end(written: str, at: int) -> int | None:
     return None
 
 
-def _same(first: str, escape: str, second: str) -> bool:
+def same(first: str, escape: str, second: str) -> bool:
     """Whether two words come to the same, with no variable set and with all of them set."""
     names = _NAMES.findall(first)
     settings: list[Mapping[str, str]] = [{}, dict.fromkeys(names, "a value"), dict.fromkeys(names, "")]
