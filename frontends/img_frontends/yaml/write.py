@@ -10,7 +10,8 @@ from img_frontends.document.model import Document, Stage
 from img_frontends.document.plain import plain
 
 WIDTH = 110
-_BLOCK = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\t\r]*")
+_SPECIAL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\xa0\u2028\u2029\ufeff]")
+"""What YAML folds, trims or refuses unless it is written as an escape."""
 
 
 def to_yaml(document: Document) -> str:
@@ -71,10 +72,12 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: _Dumper, text: str) -> Any:
-    rows = text.split("\n")
-    fits = "\n" in text and _BLOCK.fullmatch(text.replace("\n", "")) and not text[0].isspace()
-    block = fits and not any(row != row.rstrip() for row in rows)
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if block else '"' if "\n" in text else None)
+    style = None
+    if "\n" in text or _SPECIAL.search(text):
+        rows = text.removesuffix("\n").split("\n")
+        whole = rows[0].lstrip() == rows[0] and all(row == row.rstrip() for row in rows) and rows[0] and rows[-1]
+        style = "|" if whole and not _SPECIAL.search(text) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def _short(values: Any) -> bool:
