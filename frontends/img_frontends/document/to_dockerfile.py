@@ -127,23 +127,26 @@ def _alike(found: Instruction, wanted: Instruction) -> bool:
     flags = zip(found.flags, wanted.flags, strict=True)
     if not all(one.name == other.name and (one.value or "") == (other.value or "") for one, other in flags):
         return False
+    if wanted.keyword == "ONBUILD":
+        return _whole(found) == _whole(wanted)
     if wanted.keyword == "RUN":
         return _command(found) == _command(wanted)
     if [(one.name, one.body, one.expand) for one in found.heredocs] != [
         (one.name, one.body, one.expand) for one in wanted.heredocs
     ]:
         return False
-    if wanted.keyword in ("CMD", "ENTRYPOINT", "SHELL", "HEALTHCHECK", "MAINTAINER", "ONBUILD"):
+    if wanted.keyword in ("CMD", "ENTRYPOINT", "SHELL", "HEALTHCHECK", "MAINTAINER"):
         return found.exec == wanted.exec and found.values == wanted.values
     if wanted.pairs or found.pairs:
-        return _texts(found) == _texts(wanted)
+        return found.pairs == wanted.pairs
     return len(found.words) == len(wanted.words) and all(
         same(one, ESCAPE, other) for one, other in zip(found.values, wanted.values, strict=True)
     )
 
 
-def _texts(one: Instruction) -> list[tuple[str, str | None]]:
-    return list(one.pairs)
+def _whole(one: Instruction) -> str:
+    """The text with the bodies of its here-documents."""
+    return one.text + "".join(f"\n{each.written}{each.name}" for each in one.heredocs)
 
 
 def _command(one: Instruction) -> tuple[object, ...]:
@@ -154,5 +157,5 @@ def _command(one: Instruction) -> tuple[object, ...]:
         return ("shell", one.text)
     first = one.heredocs[0]
     if opening(one.text) is None:
-        return ("shell", one.text + "".join(f"\n{each.written}{each.name}" for each in one.heredocs))
+        return ("shell", _whole(one))
     return ("script", first.name, first.body) if first.body.startswith("#!") else ("shell", first.body)
