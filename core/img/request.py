@@ -14,7 +14,8 @@ from img.ir.values import Confinement
 from img.ports import Snapshot
 from img.secrets import SecretSource
 
-DEFAULT_FILES = ("Dockerfile", "dockerfile", "Containerfile")
+DEFAULT_FILES = ("Dockerfile", "dockerfile", "Containerfile", "img.yaml", "img.yml", "img.toml")
+"""The names of build files, in the order they are looked for."""
 
 
 @dataclass(frozen=True, slots=True)

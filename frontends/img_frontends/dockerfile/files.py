@@ -31,7 +31,10 @@ def workdir(state: StageState, i: Instruction, words: Words, scope: Scope) -> No
     state.note(f"WORKDIR {shown}", node)
 
 
-LAYERS: dict[str, Callable[[StageState, Instruction, Words, Scope], None]] = {
+Act = Callable[[StageState, Instruction, Words, Scope], None]
+"""Carries out one instruction on a stage."""
+
+LAYERS: dict[str, Act] = {
     "ADD": copy,
     "COPY": copy,
     "RUN": run,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class DockerfileFrontend:
     """Offered as the frontend ``dockerfile``. See `img.ports.Frontend`."""
 
-    calls: tuple[str, ...] = ("check", "outline", "targets", "describe", "fix")
+    calls: tuple[str, ...] = ("check", "outline", "targets", "describe", "fix", "convert")
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -25,6 +25,10 @@ class DockerfileFrontend:
 
     def call(self, name: str, request: FrontendRequest, resolver: Resolver) -> Report:
         """See `img.ports.Frontend`. Each answer's fields are those of BuildKit's sub-request (`calls.answer`)."""
+        if name == "convert":
+            from img_frontends.document.convert import convert
+
+            return convert(request, resolver, None)
         from img_frontends.dockerfile.calls.answer import answer
 
         return answer(name, request, resolver)

@@ -11,15 +11,16 @@ from img.ir.nodes import Copy, Node, Scratch, Source
 from img.ir.values import Confinement, Notes, Pairs
 from img.oci.platform import Platform
 from img.ports import BaseImage, FrontendRequest, Resolver
+from img_frontends.common.problems import joined
 from img_frontends.dockerfile import stages as grouping
 from img_frontends.dockerfile.checks.run import obeyed
 from img_frontends.dockerfile.checks.subject import Subject
 from img_frontends.dockerfile.checks.witness import Witness
 from img_frontends.dockerfile.config import METADATA
 from img_frontends.dockerfile.epoch import resolve_epoch
-from img_frontends.dockerfile.files import LAYERS
+from img_frontends.dockerfile.files import LAYERS, Act
 from img_frontends.dockerfile.origins import Contexts
-from img_frontends.dockerfile.parse import joined, parse
+from img_frontends.dockerfile.parse import parse
 from img_frontends.dockerfile.reader import Script, read
 from img_frontends.dockerfile.scope import EPOCH, Args, platform_args
 from img_frontends.dockerfile.stages import Stage
@@ -42,6 +43,8 @@ class File(NamedTuple):
     stages: tuple[Stage, ...]
     args: Args
     contexts: Contexts
+    acts: Mapping[str, Act] = LAYERS
+    """What makes layers, by keyword."""
 
 
 def lower(request: FrontendRequest, resolver: Resolver) -> Definition:
@@ -75,6 +78,17 @@ def try_out(
     lowering = _Lowering(file, platform, False)
     for goal in goals:
         lowering.target(goal)
+
+
+def made_target(file: File, platform: str, several: bool, goal: Stage) -> Target:
+    """The image of one stage for one platform, of `several`. Raises as `lower` does."""
+    return _Lowering(file, platform, several).target(goal)
+
+
+def checked(instructions: Sequence[Instruction]) -> None:
+    """Raises `FrontendError` with every mistake that can be seen in the instructions themselves."""
+    if found := problems(instructions):
+        raise joined(found)
 
 
 def _checked(instructions: tuple[Instruction, ...]) -> tuple[tuple[Instruction, ...], tuple[Stage, ...]]:
@@ -195,7 +209,7 @@ class _Lowering:
         triggers = triggers_of(state.config.pop("OnBuild", None) or [], stage)
         self._current, self._shown = stage, state.platform
         self._step = 1 if isinstance(state.node, Source) else 0
-        self._steps = self._step + sum(1 for i in (*triggers, *stage.body) if i.keyword in LAYERS)
+        self._steps = self._step + sum(1 for i in (*triggers, *stage.body) if i.keyword in self._file.acts)
         for number, i in enumerate((*triggers, *stage.body)):
             self._triggered = number < len(triggers)
             self._instruction(state, i)
@@ -208,7 +222,7 @@ class _Lowering:
                 METADATA[i.keyword](state, i, words)
             else:
                 self._step += 1
-                LAYERS[i.keyword](state, i, words, self)
+                self._file.acts[i.keyword](state, i, words, self)
         except FrontendError as error:
             self._problems.append(error)
 
@@ -257,7 +271,7 @@ class _Lowering:
         place = stage.start.line.place(stage.start.words[0].offset)
         image = found if isinstance(found, BaseImage) else None
         onbuild = len(image.config.get("config", {}).get("OnBuild") or ()) if image else 0
-        steps = 1 + onbuild + sum(1 for i in stage.body if i.keyword in LAYERS)
+        steps = 1 + onbuild + sum(1 for i in stage.body if i.keyword in self._file.acts)
         prefix = self._prefix(stage, platform)
         notes = Notes(f"[{prefix}{stage.label} 1/{steps}] FROM {name}", place, _group(stage))
         if image is not None:

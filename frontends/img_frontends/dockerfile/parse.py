@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from img.errors import FrontendError, Place
+from img_frontends.common.problems import joined
 from img_frontends.dockerfile import plain
 from img_frontends.dockerfile.flags import FLAGS, REPEATED, SINCE, SWITCHES, NotStrings, skip, strings, unquoted
 from img_frontends.dockerfile.reader import KEYWORDS, Line, Script, split_keyword
@@ -40,17 +41,6 @@ def parse(script: Script) -> tuple[Instruction, ...]:
     if problems:
         raise joined(sorted(problems, key=lambda error: error.place.line if error.place else 0))
     return tuple(instructions)
-
-
-def joined(problems: list[FrontendError]) -> FrontendError:
-    """The first of several problems, carrying the others, and what those carried."""
-    first = problems[0]
-    found = list(first.others)
-    for problem in problems[1:]:
-        found += [problem, *problem.others]
-        problem.others = ()
-    first.others = tuple(found)
-    return first
 
 
 def parse_line(line: Line, escape: str) -> Instruction:

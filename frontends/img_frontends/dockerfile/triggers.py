@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from img.errors import FrontendError
-from img_frontends.dockerfile.parse import joined, parse
+from img_frontends.common.problems import joined
+from img_frontends.dockerfile.parse import parse
 from img_frontends.dockerfile.reader import read
 from img_frontends.dockerfile.stages import Stage
 from img_frontends.dockerfile.syntax import NO_TRIGGERS, problems

@@ -1,0 +1,32 @@
+"""The frontend ``yaml`` as the engine sees it. Nothing heavy is imported before a file has to be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from img.ir.definition import Definition
+    from img.ports import FrontendRequest, Host, Report, Resolver
+
+
+class YamlFrontend:
+    """Offered as the frontend ``yaml``. See `img.ports.Frontend`."""
+
+    calls: tuple[str, ...] = ("check", "outline", "targets", "describe", "convert", "plan", "schema")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def load(self, request: FrontendRequest, resolver: Resolver) -> Definition:
+        """Raises `FrontendError` with the place of each independent problem."""
+        from img_frontends.document.lower import lower
+        from img_frontends.yaml.read import read_yaml
+
+        return lower(request, resolver, read_yaml)
+
+    def call(self, name: str, request: FrontendRequest, resolver: Resolver) -> Report:
+        """See `img.ports.Frontend`."""
+        from img_frontends.document.calls import answer
+        from img_frontends.yaml.read import read_yaml
+
+        return answer(name, request, resolver, read_yaml)
