@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from img.errors import FileError
 from img.files.entry import Entry, Kind
+from img.files.whiteouts import is_whiteout
 from img.files.xattrs import OPAQUE, read_xattrs
 
 LINKS = 40
@@ -27,14 +28,14 @@ _KINDS: dict[int, Kind] = {
 
 def entry_of(path: str, source: str, status: os.stat_result) -> Entry:
     """The entry `path` as the file `source` on disk stands for it in a tree; whiteouts and opaque marks understood."""
+    if is_whiteout(status):
+        return Entry(path, "whiteout", source=source)
     kind = _KINDS[stat.S_IFMT(status.st_mode)]
     link, device, opaque = "", (0, 0), False
     if kind == "symlink":
         link = os.readlink(source)
     elif kind in ("char", "block"):
         device = (os.major(status.st_rdev), os.minor(status.st_rdev))
-        if kind == "char" and device == (0, 0):
-            return Entry(path, "whiteout", source=source)
     xattrs, opaque = read_xattrs(source)
     return Entry(
         path,
@@ -138,7 +139,7 @@ class View:
                 status = os.lstat(place)
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            return None if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0 else (place, status)
+            return None if is_whiteout(status) else (place, status)
         return None
 
     def _stack(self, path: str) -> tuple[str, ...]:
@@ -175,5 +176,4 @@ def _is_opaque(place: str) -> bool:
 def _is_whiteout(file: os.DirEntry[str]) -> bool:
     if file.is_file(follow_symlinks=False) or file.is_dir(follow_symlinks=False) or file.is_symlink():
         return False
-    status = file.stat(follow_symlinks=False)
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+    return is_whiteout(file.stat(follow_symlinks=False))

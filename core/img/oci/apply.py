@@ -17,6 +17,7 @@ from typing import Any
 from img.errors import LayerError
 from img.files.entry import Entry
 from img.files.view import View
+from img.files.whiteouts import is_whiteout, make_whiteout
 from img.files.xattrs import OPAQUE, write_xattrs
 from img.oci.tar import OPAQUE as OPAQUE_NAME
 from img.oci.tar import WHITEOUT
@@ -184,14 +185,14 @@ class _Tree:
     def _step(self, folder: int, done: list[str], part: str) -> str | None:
         """See to it that `part` is a folder below `folder`; returns the link's text if it is a symlink."""
         try:
-            mode = os.stat(part, dir_fd=folder, follow_symlinks=False).st_mode
+            status = os.stat(part, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
             return self._implicit(folder, done, part)
-        if stat.S_ISDIR(mode):
+        if stat.S_ISDIR(status.st_mode):
             return None
-        if stat.S_ISLNK(mode):
+        if stat.S_ISLNK(status.st_mode):
             return os.readlink(part, dir_fd=folder)
-        if stat.S_ISCHR(mode):
+        if is_whiteout(status):
             os.unlink(part, dir_fd=folder)
             os.mkdir(part, 0o755, dir_fd=folder)
             self._mark_opaque(folder, part)
@@ -230,7 +231,7 @@ class _Tree:
         if hidden in ("", ".", ".."):
             raise LayerError(f"the layer holds a whiteout of {hidden!r}, which is no name")
         try:
-            os.mknod(hidden, stat.S_IFCHR | 0o600, 0, dir_fd=parent)
+            make_whiteout(hidden, parent)
         except FileExistsError:
             pass  # a whiteout is about lower layers: what this layer itself put there stays
 
@@ -238,11 +239,11 @@ class _Tree:
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
-            mode = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            if not stat.S_ISDIR(mode.st_mode):
+            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if not stat.S_ISDIR(status.st_mode):
                 os.unlink(name, dir_fd=parent)
                 os.mkdir(name, 0o700, dir_fd=parent)
-                if stat.S_ISCHR(mode.st_mode) and mode.st_rdev == 0:
+                if is_whiteout(status):
                     self._mark_opaque(parent, name)
         inner = os.open(name, FOLDER, dir_fd=parent)
         try:

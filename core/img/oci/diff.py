@@ -17,6 +17,7 @@ from img.errors import FileError, LayerError
 from img.files.entry import Entry, listing_digest
 from img.files.listing import read_listing
 from img.files.trees import scan, walk
+from img.files.whiteouts import make_whiteout
 from img.files.xattrs import OPAQUE, write_xattrs
 from img.oci.tar import TarWriter
 
@@ -127,7 +128,7 @@ def _make(entry: Entry, place: str, dest: str) -> None:
     elif entry.kind == "file":
         _make_file(entry, place)
     elif entry.kind != "socket":
-        _make_node(entry, place)
+        make_node(entry, place)
 
 
 def _make_folder(entry: Entry, place: str) -> None:
@@ -156,13 +157,14 @@ def _make_file(entry: Entry, place: str) -> None:
         os.close(file)
 
 
-def _make_node(entry: Entry, place: str) -> None:
+def make_node(entry: Entry, place: str) -> None:
+    """Make a symlink, fifo, device or whiteout with its attributes at the free `place`."""
     if entry.kind == "symlink":
         os.symlink(entry.link, place)
     elif entry.kind == "fifo":
         os.mkfifo(place, 0o600)
     elif entry.kind == "whiteout":
-        os.mknod(place, stat.S_IFCHR | 0o600, 0)
+        make_whiteout(place)
         return
     else:
         kind = stat.S_IFCHR if entry.kind == "char" else stat.S_IFBLK

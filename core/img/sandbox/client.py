@@ -116,6 +116,7 @@ class Sandbox:
         before, after        ``"package.module:function"`` called with the step around it, in the same child, where trees
                              can be worked on; `before` returns the step to run, `after` comes if it ended with 0
         run                  likewise, called with (step, fds, job): what runs it; `img.sandbox.step.supervise` if empty
+        root                 for `img.sandbox.chrooted.supervise`: the folder that is the root
         """
         fds = (stdout, stderr) if memory is None else (stdout, stderr, memory)
         return Job(self._send({"step": step}, fds))

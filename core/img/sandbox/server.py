@@ -14,7 +14,7 @@ import socket
 import sys
 from typing import Any
 
-from img.sandbox import libc, seccomp, step, wire
+from img.sandbox import chrooted, libc, seccomp, step, wire
 
 RUN = f"{step.__name__}:{step.supervise.__name__}"
 
@@ -38,12 +38,7 @@ def _enter(control: socket.socket) -> dict[str, str]:
             libc.unshare(libc.CLONE_NEWNS)
             libc.mount("none", "/", "", libc.MS_REC | libc.MS_PRIVATE)
         except OSError as error:
-            return {
-                "rung": "none",
-                "reason": f"root here may not make mount namespaces ({error.strerror})",
-                "remedy": "give the container CAP_SYS_ADMIN and an unconfined seccomp profile, or run as an "
-                "ordinary user with user namespaces",
-            }
+            return _without_namespaces(error)
         return {"rung": "overlay", "reason": "root with mount namespaces", "remedy": ""}
     try:
         libc.unshare(libc.CLONE_NEWUSER | libc.CLONE_NEWNS)
@@ -64,6 +59,21 @@ def _enter(control: socket.socket) -> dict[str, str]:
     os.setgroups([])
     libc.mount("none", "/", "", libc.MS_REC | libc.MS_PRIVATE)
     return {"rung": "userns", "reason": "a user namespace with a range of ids", "remedy": ""}
+
+
+def _without_namespaces(error: OSError) -> dict[str, str]:
+    """What root in a confined container stands on."""
+    reason = f"root here may not make mount namespaces ({error.strerror})"
+    remedy = "give the container CAP_SYS_ADMIN and an unconfined seccomp profile, or be an ordinary user with user namespaces"
+    lacking = chrooted.missing()
+    if not lacking:
+        return {"rung": "copy", "reason": reason, "remedy": remedy}
+    names = ", ".join(lacking)
+    return {
+        "rung": "none",
+        "reason": f"{reason}, nor has it what copies and chroot take: {names}",
+        "remedy": f"give the container the capabilities {names}, which docker and Kubernetes give by default",
+    }
 
 
 def _serve(control: socket.socket) -> None:

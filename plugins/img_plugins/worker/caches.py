@@ -44,7 +44,13 @@ def cache_mount(host: Host, mount: CacheDir, start: Snapshot | None, held: ExitS
             if not place.exists():
                 _make(host, mount, start, os.fspath(place))
     host.store.caches.used(name, mount.id, mount.target)
-    return {"kind": "bind", "source": os.fspath(place), "target": mount.target, "readonly": mount.readonly}
+    return {
+        "kind": "bind",
+        "source": os.fspath(place),
+        "target": mount.target,
+        "readonly": mount.readonly,
+        "kept": True,
+    }
 
 
 def _name(mount: CacheDir, start: Snapshot | None) -> str:
@@ -83,7 +89,7 @@ def make_cache(new: str, trees: Sequence[str], source: str, owner: Sequence[int]
             return False
         if entry is None and top:
             return False
-        _Copying(view, top, new).run()
+        copy_view(view, top, new)
     else:
         os.mkdir(new)
     if not source or tuple(owner) != _PLAIN:
@@ -91,6 +97,11 @@ def make_cache(new: str, trees: Sequence[str], source: str, owner: Sequence[int]
         os.chmod(new, mode)
     os.rename(new, place)
     return True
+
+
+def copy_view(view: View, top: str, dest: str) -> None:
+    """Copy the folder `top` of a view to the new folder `dest`, with all attributes and hard links."""
+    _Copying(view, top, dest).run()
 
 
 class _Copying:
