@@ -37,12 +37,14 @@ NEEDED = {
 
 def missing() -> list[str]:
     """Names of the capabilities that this process lacks for the rung."""
+    return [name for number, name in NEEDED.items() if not _has(number)]
+
+
+def _has(capability: int) -> bool:
+    """Whether this process has it in effect."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
-        for line in lines:
-            if line.startswith("CapEff:"):
-                have = int(line.split()[1], 16)
-                return [name for number, name in NEEDED.items() if not have >> number & 1]
-    return list(NEEDED.values())
+        words = next((line.split() for line in lines if line.startswith("CapEff:")), ["", "0"])
+    return bool(int(words[1], 16) >> capability & 1)
 
 
 def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
@@ -86,7 +88,8 @@ def _become(step: dict[str, Any], fds: list[int], failure: int, job: socket.sock
         text = f"{stage}\0{error.errno or 0}\0{error.strerror}\0{error.filename or ''}"
         os.write(failure, text.encode("utf-8", "replace"))
         os._exit(125)
-    process.run({**step, "capabilities": CAPABILITIES, "filter": False}, fds, failure)
+    # A filter takes CAP_SYS_ADMIN, or no_new_privs, which breaks setuid programs; a container has one of its own.
+    process.run({**step, "capabilities": CAPABILITIES, "filter": _has(21)}, fds, failure)
 
 
 def _wait(child: int, job: socket.socket, helper: int) -> int:
