@@ -78,6 +78,7 @@ FILES = {
 
 SCRIPT = """
 listing() { find / -xdev -path /store -prune -o -path /images -prune -o -printf '%p %y %m %U:%G %s %T@ %C@\\n' | sort; }
+mkdir -p /store
 listing > /images/before
 for file in @NAMES@; do
     @TOOL@ build --progress plain --secret id=word,src=@CONTEXT@/word -f @CONTEXT@/$file \\
@@ -148,13 +149,14 @@ def test_interrupted_it_leaves_no_process(docker_host: str, debian: str, work: P
     (context / "Dockerfile").write_text(f"FROM {debian}\nRUN (setsid sleep 977 &) ; setsid sleep 977 & sleep 977\n")
     there = work / "there"
     there.mkdir()
-    count = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -o 'sleep 977' | wc -l"
     script = "".join(
-        f"{builders.TOOL} build {context} > /images/{signal} 2>&1 & pid=$!\n"
-        f"for i in $(seq 300); do n=$({count}); [ $n -ge 3 ] && break; sleep 0.2; done; echo $n\n"
-        f"kill -{signal} $pid; wait $pid; sleep 1; {count}\n"
+        f"env --default-signal=INT {builders.TOOL} build {context} > /images/{signal} 2>&1 & pid=$!\n"
+        f"for i in $(seq 200); do [ $(sleeping) -ge 3 ] && break; sleep 0.2; done; sleeping\n"
+        f"kill -{signal} $pid; wait $pid; sleep 1; sleeping\n"
         for signal in ("INT", "KILL")
     )
-    # sh ignores SIGINT in what it starts in the background; job control gives it back.
-    printed = _confined(docker_host, debian, [context], there, f"set -m\n{script}")
+    sleeping = (
+        "sleeping() { for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo; done 2>&1 | grep -cx 'sleep 977 '; }\n"
+    )
+    printed = _confined(docker_host, debian, [context], there, sleeping + script)
     assert [line for line in printed.split("\n") if line.isdecimal()] == ["3", "0", "3", "0"]
