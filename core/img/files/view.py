@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from img.errors import FileError
 from img.files.entry import Entry, Kind
+from img.files.records import read_records, recorded
 from img.files.whiteouts import is_whiteout
 from img.files.xattrs import OPAQUE, read_xattrs
 
@@ -63,11 +64,18 @@ class View:
     def __init__(self, trees: Sequence[str]) -> None:
         self._trees = tuple(reversed(trees))
         self._stacks: dict[str, tuple[str, ...]] = {"": self._trees}
+        self._recorded = {tree: rows for tree in self._trees if (rows := read_records(tree)) is not None}
 
     def lstat(self, path: str) -> Entry | None:
         """The entry at `path`, not following a symlink at its end or on the way; None if there is none."""
         found = self._find(path)
-        return entry_of(path, *found) if found else None
+        if found is None:
+            return None
+        entry = entry_of(path, *found)
+        if self._recorded:
+            tree = found[0][: -len(path) - 1] if path else found[0]
+            entry = recorded(entry, self._recorded.get(tree))
+        return entry
 
     def locate(self, path: str) -> str | None:
         """Where on disk the file at `path` is."""

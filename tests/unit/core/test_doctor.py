@@ -37,12 +37,27 @@ ROOT: dict[str, Any] = {
     "ids": {},
 }
 EPERM = "Operation not permitted"
-POD = {**ROOT, "capabilities": DEFAULT, "seccomp": True, "mounts": EPERM, "userns": EPERM, "overlay": EPERM, "proc": EPERM}
+POD = {
+    **ROOT,
+    "capabilities": DEFAULT,
+    "seccomp": True,
+    "mounts": EPERM,
+    "userns": EPERM,
+    "overlay": EPERM,
+    "proc": EPERM,
+}
 USER = {**ROOT, "uid": 1000, "capabilities": 0, "mounts": EPERM, "overlay": EPERM, "proc": EPERM, "lacking": ["CHOWN"]}
 
 CASES = [
     ("root", ROOT, "overlay", "userns", "img is root here", "runAsUser: 1000"),
-    ("a privileged container's own disk", {**ROOT, "overlay": "Invalid argument"}, "copy", "overlay", "disk", "IMG_ROOT"),
+    (
+        "a privileged container's own disk",
+        {**ROOT, "overlay": "Invalid argument"},
+        "copy",
+        "overlay",
+        "disk",
+        "IMG_ROOT",
+    ),
     ("a masked proc", {**ROOT, "proc": EPERM}, "copy", "overlay", "/proc", "procMount: Unmasked"),
     ("a pod's defaults", POD, "copy", "overlay", "SYS_ADMIN", "add: [SYS_ADMIN]"),
     ("seccomp", {**POD, "capabilities": EVERY}, "copy", "overlay", "seccomp", "seccompProfile: {type: Unconfined}"),
@@ -54,9 +69,23 @@ CASES = [
         "docker-default",
         "apparmor=unconfined",
     ),
-    ("no MKNOD is fine, no SETUID is not", {**POD, "lacking": ["SETUID"]}, "assemble", "copy", "SETUID", "add: [SETUID]"),
+    (
+        "no MKNOD is fine, no SETUID is not",
+        {**POD, "lacking": ["SETUID"]},
+        "assemble",
+        "copy",
+        "SETUID",
+        "add: [SETUID]",
+    ),
     ("a user", USER, "userns", "copy", "uid 1000", "runAsUser: 0"),
-    ("a user, seccomp", {**USER, "userns": EPERM, "seccomp": True}, "assemble", "userns", "seccomp", "seccomp=unconfined"),
+    (
+        "a user, seccomp",
+        {**USER, "userns": EPERM, "seccomp": True},
+        "assemble",
+        "userns",
+        "seccomp",
+        "seccomp=unconfined",
+    ),
     (
         "Debian's switch",
         {**USER, "userns": EPERM, "sysctls": {"kernel.unprivileged_userns_clone": "0"}},
