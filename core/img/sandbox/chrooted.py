@@ -78,6 +78,8 @@ def _become(step: dict[str, Any], fds: list[int], failure: int, job: socket.sock
     stage = "cgroup"
     try:
         job.close()
+        # A filter takes CAP_SYS_ADMIN, or no_new_privs, which breaks setuid programs; a container has one of its own.
+        step = {**step, "capabilities": CAPABILITIES, "filter": _has(21)}
         if step.get("cgroup"):
             cgroups.enter(step["cgroup"])
         stage = "root"
@@ -88,8 +90,10 @@ def _become(step: dict[str, Any], fds: list[int], failure: int, job: socket.sock
         text = f"{stage}\0{error.errno or 0}\0{error.strerror}\0{error.filename or ''}"
         os.write(failure, text.encode("utf-8", "replace"))
         os._exit(125)
-    # A filter takes CAP_SYS_ADMIN, or no_new_privs, which breaks setuid programs; a container has one of its own.
-    process.run({**step, "capabilities": CAPABILITIES, "filter": _has(21)}, fds, failure)
+    except BaseException as error:
+        os.write(failure, f"{stage}\0000\0{type(error).__name__}: {error}\0".encode("utf-8", "replace"))
+        os._exit(125)
+    process.run(step, fds, failure)
 
 
 def _wait(child: int, job: socket.socket, helper: int) -> int:
