@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from img.digest import digest_of
 from img.errors import CorruptBlob, FileError, LayerError, StoreError
-from img.files.records import SUFFIX
+from img.files.records import SUFFIX, unprivileged
 from img.oci.spec import Descriptor
 from img.store.blobs import CHUNK, Blobs, disk_error
 from img.store.database import Database
@@ -377,9 +377,7 @@ class Layers:
     def _form(self) -> str:
         """The name of the trees that this run makes and uses: recorded ones (`img.files.records`) are of use to nobody
         who can have whole ones."""
-        sandbox = self._engine.sandbox
-        lacking = sandbox.rung == "none" and sandbox.call("img.files.records:unprivileged")
-        return "recorded" if lacking else "tree"
+        return "recorded" if unprivileged() and self._engine.sandbox.rung == "none" else "tree"
 
     def _recipe(self, id: str) -> Path:
         return self._folder(id) / "listing"
