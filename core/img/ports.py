@@ -30,7 +30,8 @@ class Sandbox(Protocol):
     """The engine's end of the helper process (`img.sandbox.client.Sandbox` is the real one)."""
 
     rung: str
-    """``overlay`` (rootful), ``userns`` (user namespace with a subuid range), or ``none`` (no namespaces)."""
+    """``overlay`` (rootful), ``userns`` (user namespace with a subuid range), ``copy`` (chroot over
+    a plain copy, as uid 0 without namespaces), or ``none``."""
 
     def call(self, function: str, *args: Json, fds: Sequence[int] = ()) -> Json:
         """Run ``"package.module:function"`` in a forked child inside the helper's namespaces, and return its result.

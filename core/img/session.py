@@ -397,6 +397,14 @@ class Session:
             for offer, distribution in self.registry.offers()
         ]
 
+    def doctor(self) -> Report:
+        """What RUN stands on here, what the other rungs and backends lack, and what unlocks each. Status 1: RUN works
+        nowhere."""
+        from img.doctor import examine, report
+
+        backends = [(offer.name, found) for offer, _, _, found in self.plugins() if found is not None]
+        return report(examine(self.store.scratch()), backends)
+
     def _probe(self, offer: Offer) -> Availability | None:
         if offer.kind != "backend":
             return None

@@ -103,8 +103,11 @@ def dockerd(folder: Path) -> Iterator[str]:
         argv = ["/usr/bin/docker", "-H", f"unix://{sock}", "version"]
         return subprocess.run(argv, capture_output=True, check=False).returncode == 0
 
-    with running(argv, folder / "dockerd.log", ready):
-        yield f"unix://{sock}"
+    try:
+        with running(argv, folder / "dockerd.log", ready):
+            yield f"unix://{sock}"
+    finally:  # of containers on the host's network
+        subprocess.run(["umount", "-q", f"{folder}/exec/netns/default"], capture_output=True, check=False)
 
 
 class BuildKit:

@@ -7,19 +7,21 @@ from collections.abc import Iterator
 
 from img.files.content import file_digest
 from img.files.entry import Entry
+from img.files.records import read_records, recorded
 from img.files.view import entry_of
 
 
 def walk(tree: str) -> Iterator[Entry]:
     """Every entry of the layer in `tree`, parents first, names in the order of their bytes. Hard links are found by
     inode: the first name holds the content, later ones link to it. Files have no digest yet."""
+    rows = read_records(tree)
     links: dict[tuple[int, int], str] = {}
     stack: list[str] = [""]
     while stack:
         path = stack.pop()
         source = f"{tree}/{path}" if path else tree
         status = os.lstat(source)
-        entry = entry_of(path, source, status)
+        entry = recorded(entry_of(path, source, status), rows)
         if status.st_nlink > 1 and entry.kind != "dir":
             first = links.setdefault((status.st_dev, status.st_ino), path)
             if first != path and entry.kind != "whiteout":

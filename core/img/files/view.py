@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from img.errors import FileError
 from img.files.entry import Entry, Kind
+from img.files.records import read_records, recorded
+from img.files.whiteouts import is_whiteout
 from img.files.xattrs import OPAQUE, read_xattrs
 
 LINKS = 40
@@ -27,14 +29,14 @@ _KINDS: dict[int, Kind] = {
 
 def entry_of(path: str, source: str, status: os.stat_result) -> Entry:
     """The entry `path` as the file `source` on disk stands for it in a tree; whiteouts and opaque marks understood."""
+    if is_whiteout(status):
+        return Entry(path, "whiteout", source=source)
     kind = _KINDS[stat.S_IFMT(status.st_mode)]
     link, device, opaque = "", (0, 0), False
     if kind == "symlink":
         link = os.readlink(source)
     elif kind in ("char", "block"):
         device = (os.major(status.st_rdev), os.minor(status.st_rdev))
-        if kind == "char" and device == (0, 0):
-            return Entry(path, "whiteout", source=source)
     xattrs, opaque = read_xattrs(source)
     return Entry(
         path,
@@ -62,11 +64,18 @@ class View:
     def __init__(self, trees: Sequence[str]) -> None:
         self._trees = tuple(reversed(trees))
         self._stacks: dict[str, tuple[str, ...]] = {"": self._trees}
+        self._recorded = {tree: rows for tree in self._trees if (rows := read_records(tree)) is not None}
 
     def lstat(self, path: str) -> Entry | None:
         """The entry at `path`, not following a symlink at its end or on the way; None if there is none."""
         found = self._find(path)
-        return entry_of(path, *found) if found else None
+        if found is None:
+            return None
+        entry = entry_of(path, *found)
+        if self._recorded:
+            tree = found[0][: -len(path) - 1] if path else found[0]
+            entry = recorded(entry, self._recorded.get(tree))
+        return entry
 
     def locate(self, path: str) -> str | None:
         """Where on disk the file at `path` is."""
@@ -138,7 +147,7 @@ class View:
                 status = os.lstat(place)
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            return None if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0 else (place, status)
+            return None if is_whiteout(status) else (place, status)
         return None
 
     def _stack(self, path: str) -> tuple[str, ...]:
@@ -175,5 +184,4 @@ def _is_opaque(place: str) -> bool:
 def _is_whiteout(file: os.DirEntry[str]) -> bool:
     if file.is_file(follow_symlinks=False) or file.is_dir(follow_symlinks=False) or file.is_symlink():
         return False
-    status = file.stat(follow_symlinks=False)
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+    return is_whiteout(file.stat(follow_symlinks=False))

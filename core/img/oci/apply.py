@@ -16,7 +16,9 @@ from typing import Any
 
 from img.errors import LayerError
 from img.files.entry import Entry
+from img.files.records import Records, open_mode, unprivileged
 from img.files.view import View
+from img.files.whiteouts import is_whiteout, make_whiteout
 from img.files.xattrs import OPAQUE, write_xattrs
 from img.oci.tar import OPAQUE as OPAQUE_NAME
 from img.oci.tar import WHITEOUT
@@ -30,29 +32,37 @@ LINKS = 40
 def unpack(dest: str, lower: Sequence[str], *, fds: Sequence[int]) -> dict[str, Any]:
     """The job: apply the uncompressed tar on ``fds[0]`` to the empty folder `dest`. See `apply_tar`."""
     with os.fdopen(fds[0], "rb", buffering=1 << 20) as stream:
-        return apply_tar(stream.read, dest, lower)
+        return apply_tar(stream.read, dest, lower, records=Records() if unprivileged() else None)
 
 
 def unpack_archive(dest: str, *, fds: Sequence[int]) -> dict[str, Any]:
     """The job: unpack the plain tar on ``fds[0]``, which is no layer: names that begin with ``.wh.`` mean nothing."""
     with os.fdopen(fds[0], "rb", buffering=1 << 20) as stream:
-        return apply_tar(stream.read, dest, whiteouts=False)
+        return apply_tar(stream.read, dest, whiteouts=False, records=Records() if unprivileged() else None)
 
 
 def apply_tar(
-    read: Callable[[int], bytes], dest: str, lower: Sequence[str] = (), *, whiteouts: bool = True, owners: bool = True
+    read: Callable[[int], bytes],
+    dest: str,
+    lower: Sequence[str] = (),
+    *,
+    whiteouts: bool = True,
+    owners: bool = True,
+    records: Records | None = None,
 ) -> dict[str, Any]:
     """Apply a layer to the folder `dest`. `lower` are the trees below it, bottom up. Without `owners` everything is
-    left to who runs this, who then needs no privilege.
+    left to who runs this, who then needs no privilege; with `records` too, and they are written beside `dest`.
 
     Returns ``used_lower`` (something was taken from, or depends on, the trees below) and ``skipped`` (device nodes
     that a user namespace may not make; steps get their own /dev). Raises `LayerError`.
     """
-    tree = _Tree(dest, lower, whiteouts, owners)
+    tree = _Tree(dest, lower, whiteouts, owners and records is None, records)
     try:
         for entry, content in read_tar(read):
             tree.apply(entry, content)
         tree.finish()
+        if records is not None:
+            records.save(dest)
     except OSError as error:
         raise _translate(error, tree.current) from error
     finally:
@@ -89,9 +99,12 @@ def clean(path: str) -> list[str]:
 class _Tree:
     """The tree in the making. Holds one descriptor: of the folder last written to."""
 
-    def __init__(self, dest: str, lower: Sequence[str], whiteouts: bool, owners: bool) -> None:
+    def __init__(
+        self, dest: str, lower: Sequence[str], whiteouts: bool, owners: bool, records: Records | None = None
+    ) -> None:
         self._whiteouts = whiteouts
         self._owners = owners
+        self._records = records
         self.current = ""
         self.used_lower = False
         self.skipped = 0
@@ -184,14 +197,14 @@ class _Tree:
     def _step(self, folder: int, done: list[str], part: str) -> str | None:
         """See to it that `part` is a folder below `folder`; returns the link's text if it is a symlink."""
         try:
-            mode = os.stat(part, dir_fd=folder, follow_symlinks=False).st_mode
+            status = os.stat(part, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
             return self._implicit(folder, done, part)
-        if stat.S_ISDIR(mode):
+        if stat.S_ISDIR(status.st_mode):
             return None
-        if stat.S_ISLNK(mode):
+        if stat.S_ISLNK(status.st_mode):
             return os.readlink(part, dir_fd=folder)
-        if stat.S_ISCHR(mode):
+        if is_whiteout(status):
             os.unlink(part, dir_fd=folder)
             os.mkdir(part, 0o755, dir_fd=folder)
             self._mark_opaque(folder, part)
@@ -230,7 +243,7 @@ class _Tree:
         if hidden in ("", ".", ".."):
             raise LayerError(f"the layer holds a whiteout of {hidden!r}, which is no name")
         try:
-            os.mknod(hidden, stat.S_IFCHR | 0o600, 0, dir_fd=parent)
+            make_whiteout(hidden, parent)
         except FileExistsError:
             pass  # a whiteout is about lower layers: what this layer itself put there stays
 
@@ -238,15 +251,15 @@ class _Tree:
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
-            mode = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            if not stat.S_ISDIR(mode.st_mode):
+            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if not stat.S_ISDIR(status.st_mode):
                 os.unlink(name, dir_fd=parent)
                 os.mkdir(name, 0o700, dir_fd=parent)
-                if stat.S_ISCHR(mode.st_mode) and mode.st_rdev == 0:
+                if is_whiteout(status):
                     self._mark_opaque(parent, name)
         inner = os.open(name, FOLDER, dir_fd=parent)
         try:
-            self._folder_attributes(inner, f"{self._path}/{name}" if self._path else name, entry)
+            self._folder_attributes(inner, _join(self._path, name), entry)
         finally:
             os.close(inner)
 
@@ -279,6 +292,8 @@ class _Tree:
             return
         if self._owners:
             os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        if self._records is not None:
+            self._records.add(_join(self._path, name), entry)
         if entry.kind != "symlink":
             os.chmod(name, entry.mode, dir_fd=parent)
         os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
@@ -290,7 +305,7 @@ class _Tree:
                 view = memoryview(data)
                 while view:
                     view = view[os.write(file, view) :]
-            self._attributes(file, entry)
+            self._attributes(file, _join(self._path, name), entry)
             os.utime(file, ns=(entry.mtime, entry.mtime))
         finally:
             os.close(file)
@@ -320,13 +335,15 @@ class _Tree:
             except FileNotFoundError:
                 self._copy_up(folder, parts[-1], entry)
                 os.link(parts[-1], name, src_dir_fd=folder, dst_dir_fd=parent, follow_symlinks=False)
+            if self._records is not None:
+                self._records.alias(_join(where, name), _join(self._path, parts[-1]))
         finally:
             self._leave()
             self._at, self._path = keep, where
 
     def _copy_up(self, folder: int, name: str, entry: Entry) -> None:
         """The hard link's target lies in a lower layer: bring it here first, as overlayfs would."""
-        path = f"{self._path}/{name}" if self._path else name
+        path = _join(self._path, name)
         below = self._lower.lstat(path)
         if below is None or below.kind != "file":
             raise LayerError(f"{entry.path} is a hard link to {entry.link}, which is not there")
@@ -339,18 +356,24 @@ class _Tree:
 
     def _folder_attributes(self, folder: int, path: str, entry: Entry) -> None:
         """Like `_attributes`; what would change with later members, or stand in their way, waits for the end."""
-        self._attributes(folder, entry)
+        self._attributes(folder, path, entry)
         self._times[path] = entry.mtime
         if not self._owners:
-            self._modes[path] = entry.mode
+            self._modes[path] = entry.mode if self._records is None else open_mode(entry)
             os.fchmod(folder, 0o700)
 
-    def _attributes(self, file: int, entry: Entry) -> None:
+    def _attributes(self, file: int, path: str, entry: Entry) -> None:
         if self._owners:
             os.fchown(file, entry.uid, entry.gid)
-        os.fchmod(file, entry.mode)
+        if self._records is not None:
+            self._records.add(path, entry)
+        os.fchmod(file, entry.mode if self._records is None else open_mode(entry))
         if entry.xattrs:
             write_xattrs(file, entry.xattrs)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}/{name}" if path else name
 
 
 def _inside(done: list[str], link: str) -> list[str]:

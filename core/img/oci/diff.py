@@ -16,7 +16,9 @@ from typing import Any
 from img.errors import FileError, LayerError
 from img.files.entry import Entry, listing_digest
 from img.files.listing import read_listing
+from img.files.records import Records, open_mode, unprivileged
 from img.files.trees import scan, walk
+from img.files.whiteouts import make_whiteout
 from img.files.xattrs import OPAQUE, write_xattrs
 from img.oci.tar import TarWriter
 
@@ -55,7 +57,10 @@ def make_tree(listing: str, dest: str) -> None:
     """Make the tree that a listing file describes in the empty folder `dest`. Raises `FileError` if a file has
     changed since, `LayerError` if the disk refuses."""
     folders: list[Entry] = []
+    records = Records() if unprivileged() else None
     for entry in read_listing(listing):
+        if records is not None:
+            entry = _for_records(entry, records)
         place = f"{dest}/{entry.path}" if entry.path else dest
         try:
             _make(entry, place, dest)
@@ -65,6 +70,17 @@ def make_tree(listing: str, dest: str) -> None:
             folders.append(entry)
     for entry in reversed(folders):
         os.utime(f"{dest}/{entry.path}" if entry.path else dest, ns=(entry.mtime, entry.mtime))
+    if records is not None:
+        records.save(dest)
+
+
+def _for_records(entry: Entry, records: Records) -> Entry:
+    """Record what can't be applied; returns what can."""
+    if entry.kind == "hardlink":
+        records.alias(entry.path, entry.link)
+        return entry
+    records.add(entry.path, entry)
+    return entry._replace(uid=os.geteuid(), gid=os.getegid(), mode=open_mode(entry))
 
 
 def remove_tree(path: str) -> None:
@@ -127,7 +143,7 @@ def _make(entry: Entry, place: str, dest: str) -> None:
     elif entry.kind == "file":
         _make_file(entry, place)
     elif entry.kind != "socket":
-        _make_node(entry, place)
+        make_node(entry, place)
 
 
 def _make_folder(entry: Entry, place: str) -> None:
@@ -156,13 +172,14 @@ def _make_file(entry: Entry, place: str) -> None:
         os.close(file)
 
 
-def _make_node(entry: Entry, place: str) -> None:
+def make_node(entry: Entry, place: str) -> None:
+    """Make a symlink, fifo, device or whiteout with its attributes at the free `place`."""
     if entry.kind == "symlink":
         os.symlink(entry.link, place)
     elif entry.kind == "fifo":
         os.mkfifo(place, 0o600)
     elif entry.kind == "whiteout":
-        os.mknod(place, stat.S_IFCHR | 0o600, 0)
+        make_whiteout(place)
         return
     else:
         kind = stat.S_IFCHR if entry.kind == "char" else stat.S_IFBLK

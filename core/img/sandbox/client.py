@@ -12,7 +12,7 @@ from typing import Any
 
 from img.sandbox import idmap, wire
 
-_START = "import sys; sys.path.insert(0, {root!r}); from img.sandbox.server import main; main(3, {paths!r})"
+_START = "import sys; sys.path.insert(0, {root!r}); from img.sandbox.server import main; main(3, {paths!r}, {found!r})"
 
 
 class SandboxError(Exception):
@@ -70,21 +70,17 @@ class Sandbox:
 
         The process is spawned, never forked: the engine may have threads by now.
         """
-        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        program = _START.format(root=root, paths=list(paths))
-        pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", "-S", "-c", program],
-            {"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
-            file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
-        )
-        theirs.close()
-        found = _greeting(mine)
+        pid, control = _spawn(paths)
+        found = _greeting(control)
         if "map" in found:
-            wire.send(mine, idmap.write(int(found["map"])))
-            found = _greeting(mine)
-        return cls(pid, mine, found)
+            wire.send(control, idmap.write(int(found["map"])))
+            found = _greeting(control)
+            if found["rung"] == "none":  # it sits in a namespace without ids, where no file can be made
+                control.close()
+                os.waitpid(pid, 0)
+                pid, control = _spawn(paths, found)
+                found = _greeting(control)
+        return cls(pid, control, found)
 
     def call(self, function: str, *args: Any, fds: Sequence[int] = ()) -> Any:
         """Run ``"package.module:function"`` in a child of the helper. See `img.ports.Sandbox.call`."""
@@ -116,6 +112,7 @@ class Sandbox:
         before, after        ``"package.module:function"`` called with the step around it, in the same child, where trees
                              can be worked on; `before` returns the step to run, `after` comes if it ended with 0
         run                  likewise, called with (step, fds, job): what runs it; `img.sandbox.step.supervise` if empty
+        root                 for `img.sandbox.chrooted.supervise`: the folder that is the root
         """
         fds = (stdout, stderr) if memory is None else (stdout, stderr, memory)
         return Job(self._send({"step": step}, fds))
@@ -139,6 +136,21 @@ class Sandbox:
         finally:
             theirs.close()
         return mine
+
+
+def _spawn(paths: Sequence[str], found: dict[str, str] | None = None) -> tuple[int, socket.socket]:
+    """A helper, and our end of its control socket; with `found` it enters no namespaces, as that is known to fail."""
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    program = _START.format(root=root, paths=list(paths), found=found)
+    pid = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-I", "-S", "-c", program],
+        {"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+        file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
+    )
+    theirs.close()
+    return pid, mine
 
 
 def _greeting(sock: socket.socket) -> dict[str, str]:

@@ -31,9 +31,10 @@ def run(step: dict[str, Any], fds: list[int], failure: int) -> None:
         _limits(step.get("limits", []))
         stage = "capabilities"
         if not step.get("insecure"):
-            _bound(DEFAULT_CAPABILITIES)
+            _bound(step.get("capabilities", DEFAULT_CAPABILITIES))
             stage = "seccomp filter"
-            seccomp.install()
+            if step.get("filter", True):
+                seccomp.install()
         stage = "user"
         os.umask(0o022)
         _working_folder(step["cwd"])

@@ -14,20 +14,21 @@ import socket
 import sys
 from typing import Any
 
-from img.sandbox import libc, seccomp, step, wire
+from img.sandbox import chrooted, libc, seccomp, step, wire
 
 RUN = f"{step.__name__}:{step.supervise.__name__}"
 
 
-def main(control_fd: int, paths: list[str]) -> None:
-    """Serve jobs until the engine is gone. Called in the fresh process that `client.Sandbox.start` spawns."""
+def main(control_fd: int, paths: list[str], found: dict[str, str] | None = None) -> None:
+    """Serve jobs until the engine is gone. Called in the fresh process that `client.Sandbox.start` spawns; with `found`,
+    what is known to be possible, it stays in the namespaces it is in."""
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.path[:0] = [path for path in paths if path not in sys.path]
     seccomp.program()
     control = socket.socket(fileno=control_fd)
-    wire.send(control, _enter(control))
+    wire.send(control, found or _enter(control))
     _serve(control)
 
 
@@ -38,12 +39,7 @@ def _enter(control: socket.socket) -> dict[str, str]:
             libc.unshare(libc.CLONE_NEWNS)
             libc.mount("none", "/", "", libc.MS_REC | libc.MS_PRIVATE)
         except OSError as error:
-            return {
-                "rung": "none",
-                "reason": f"root here may not make mount namespaces ({error.strerror})",
-                "remedy": "give the container CAP_SYS_ADMIN and an unconfined seccomp profile, or run as an "
-                "ordinary user with user namespaces",
-            }
+            return _without_namespaces(error)
         return {"rung": "overlay", "reason": "root with mount namespaces", "remedy": ""}
     try:
         libc.unshare(libc.CLONE_NEWUSER | libc.CLONE_NEWNS)
@@ -56,7 +52,9 @@ def _enter(control: socket.socket) -> dict[str, str]:
         }
     wire.send(control, {"map": str(os.getpid())})
     answer = wire.receive(control)
-    problem: dict[str, str] | None = answer[0] if answer else {"rung": "none", "reason": "the engine is gone"}
+    if answer is None:
+        os._exit(0)
+    problem: dict[str, str] = answer[0]
     if problem:
         return problem
     os.setresgid(0, 0, 0)
@@ -64,6 +62,21 @@ def _enter(control: socket.socket) -> dict[str, str]:
     os.setgroups([])
     libc.mount("none", "/", "", libc.MS_REC | libc.MS_PRIVATE)
     return {"rung": "userns", "reason": "a user namespace with a range of ids", "remedy": ""}
+
+
+def _without_namespaces(error: OSError) -> dict[str, str]:
+    """What root in a confined container stands on."""
+    reason = f"root here may not make mount namespaces ({error.strerror})"
+    remedy = "give the container CAP_SYS_ADMIN and an unconfined seccomp profile, or be an ordinary user with user namespaces"
+    lacking = chrooted.missing()
+    if not lacking:
+        return {"rung": "copy", "reason": reason, "remedy": remedy}
+    names = ", ".join(lacking)
+    return {
+        "rung": "none",
+        "reason": f"{reason}, nor has it what copies and chroot take: {names}",
+        "remedy": f"give the container the capabilities {names}, which docker and Kubernetes give by default",
+    }
 
 
 def _serve(control: socket.socket) -> None:

@@ -39,7 +39,7 @@ def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply
     for fd in fds:
         os.close(fd)
     status = _wait(init, job)
-    trouble = _read_all(reader)
+    trouble = read_all(reader)
     if trouble:
         stage, number, text, name = trouble.decode("utf-8", "replace").split("\0")[:4]
         return {"failed": [stage, int(number), text, name]}
@@ -63,7 +63,8 @@ def _wait(init: int, job: socket.socket) -> int:
         os.close(pidfd)
 
 
-def _read_all(reader: int) -> bytes:
+def read_all(reader: int) -> bytes:
+    """All that comes from a pipe, which is then closed."""
     parts: list[bytes] = []
     while data := os.read(reader, 65536):
         parts.append(data)

@@ -13,7 +13,8 @@ from typing import IO
 from img.errors import CacheLost, ImgError
 from img.store.blobs import Blobs
 from img.store.database import Database
-from img.store.layers import Engine, Layer, LayerBlob, Layers, squash_key
+from img.store.forms import Engine, Layer, LayerBlob
+from img.store.layers import Layers, squash_key
 
 
 def unpacks(blobs: Blobs, layer: Layer) -> None:

@@ -8,8 +8,8 @@ more *forms*, each made from another when somebody asks for it, never twice, and
     tree     the unpacked folder, in overlayfs' terms  → blob
     blob     the compressed tar                        → tree
 
-Folders: ``layers/<id>/tree`` and ``layers/<id>/listing``. Trees are only touched by jobs in the sandbox, which sees
-the owners they have in the image.
+Folders: ``layers/<id>/tree`` (``recorded``, where nobody may give files away) and ``layers/<id>/listing``.
+Trees are only touched by jobs in the sandbox, which sees the owners they have in the image.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from contextlib import suppress
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from img.digest import digest_of
 from img.errors import CacheLost, CorruptBlob, FileError, LayerError, StoreError
+from img.files.records import SUFFIX, unprivileged
 from img.oci.spec import Descriptor
 from img.store.blobs import CHUNK, Blobs, disk_error
 from img.store.database import Database
@@ -357,14 +359,20 @@ class Layers:
         return self._root / "layers" / id.removeprefix("sha256:")
 
     def _tree(self, id: str) -> Path:
-        return self._folder(id) / "tree"
+        return self._folder(id) / self._form
+
+    @cached_property
+    def _form(self) -> str:
+        """The name of the trees that this run makes and uses: recorded ones (`img.files.records`) are of use to nobody
+        who can have whole ones."""
+        return "recorded" if unprivileged() and self._engine.sandbox.rung == "none" else "tree"
 
     def _recipe(self, id: str) -> Path:
         return self._folder(id) / "listing"
 
     def _dependent(self, id: str, lower: Sequence[str]) -> Path:
         """The tree of a layer that took attributes from the layers below: it is only right over just these."""
-        return self._folder(digest_of(["over", id, list(lower)])) / "tree"
+        return self._folder(digest_of(["over", id, list(lower)])) / self._form
 
     def _scratch(self, kind: str) -> Path:
         path = self._tmp / f"{kind}-{os.urandom(6).hex()}"
@@ -374,6 +382,8 @@ class Layers:
     def _move(self, path: Path, dest: Path) -> None:
         try:
             dest.parent.mkdir(exist_ok=True)
+            with suppress(FileNotFoundError):
+                os.rename(f"{path}{SUFFIX}", f"{dest}{SUFFIX}")
             os.rename(path, dest)
         except OSError as error:
             raise disk_error(error, dest) from error

@@ -140,7 +140,7 @@ def _drop_recipes(store: Store) -> None:
     for path in (store.root / "layers").iterdir():
         layer = store.layers.get(f"sha256:{path.name}")
         has_blob = layer is not None and layer.descriptor is not None and store.blobs.has(layer.descriptor.digest)
-        if has_blob or (path / "tree").exists():
+        if has_blob or (path / "tree").exists() or (path / "recorded").exists():
             (path / "listing").unlink(missing_ok=True)
             with suppress(OSError):
                 path.rmdir()

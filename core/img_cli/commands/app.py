@@ -274,6 +274,14 @@ def kaniko(flags: Annotated[list[str] | None, typer.Argument(metavar="[FLAGS]")]
     return act(flags or [])
 
 
+@app.command()
+def doctor(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> int:
+    """Say how RUN works on this machine, what is missing for better ways, and what would unlock each."""
+    from img_cli.commands.doctor import doctor as act
+
+    return act(json)
+
+
 contexts = typer.Typer(name="context", help="Look at a build context.", no_args_is_help=True)
 app.add_typer(contexts)
 

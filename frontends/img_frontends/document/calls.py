@@ -30,7 +30,9 @@ def outline(request: FrontendRequest, resolver: Resolver, read: Read) -> Report:
         for name, arg in document.args
     ]
     rows = [(one["name"], one["value"] or "", one["description"] or ", ".join(one["choices"])) for one in args]
-    text = f"TARGET: {goal.name or 'default'}\n" + (_columns(("BUILD ARG", "VALUE", "DESCRIPTION"), rows) if rows else "")
+    text = f"TARGET: {goal.name or 'default'}\n" + (
+        _columns(("BUILD ARG", "VALUE", "DESCRIPTION"), rows) if rows else ""
+    )
     return Report(text, {"name": goal.name or "default", "args": args})
 
 
@@ -46,7 +48,10 @@ def targets(request: FrontendRequest, resolver: Resolver, read: Read) -> Report:
             chosen = flat is goal and document.default not in named
             listed.append({"name": flat.name, "base": flat.stage.base, "default": chosen})
     rows = [
-        (f"{one['name'] or 'default'}{' (default)' if one['default'] else ''}", one.get("stage") or one.get("base") or "")
+        (
+            f"{one['name'] or 'default'}{' (default)' if one['default'] else ''}",
+            one.get("stage") or one.get("base") or "",
+        )
         for one in listed
     ]
     return Report(_columns(("TARGET", "FROM"), rows), {"targets": listed})

@@ -218,7 +218,9 @@ class _Converter:
             if key.name in options:
                 given = options[key.name]
                 on = given.lower() in ("1", "t", "true")
-                fields[key.attribute] = on if key.name in ("required", "readonly") else self._mounted(stage, key.name, given, place)
+                fields[key.attribute] = (
+                    on if key.name in ("required", "readonly") else self._mounted(stage, key.name, given, place)
+                )
         off = options.get("readonly", "").lower() in ("0", "f", "false")
         writes = options.get("readwrite", "").lower()
         if kind == "bind":
@@ -307,5 +309,3 @@ def _lifted(steps: Sequence[model.Step], order: Sequence[str]) -> tuple[list[mod
         at = order.index(act.name)
         found.append(act)
     return found, list(steps[len(found) :])
-
-

@@ -11,9 +11,7 @@ _BARE = re.compile(
     r"(?!#|--|<<)[A-Za-z0-9_./:@%+,~*?=$\-]+\Z|[A-Za-z0-9_./:@%+,~*?=\-]*\$\{[A-Za-z0-9_:.-]+\}[\w./:@-]*\Z"
 )
 _NAMES = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
-_NESTED = re.compile(
-    r"""(\$\{[A-Za-z_]\w*:?[-+?])("(?:[^"'\\{}$`]|\$\w+|\$\{\w+\})*"|'[^"'\\{}$`]*')\}"""
-)
+_NESTED = re.compile(r"""(\$\{[A-Za-z_]\w*:?[-+?])("(?:[^"'\\{}$`]|\$\w+|\$\{\w+\})*"|'[^"'\\{}$`]*')\}""")
 """A variable whose other word is all in quotes, which a document does not need."""
 
 

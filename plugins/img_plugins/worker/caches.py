@@ -48,7 +48,13 @@ def cache_mount(host: Host, mount: CacheDir, start: Snapshot | None, held: ExitS
     if host.cache_mounts is not None:
         host.cache_mounts.used(name, mount.id, mount.target)
     host.store.caches.used(name, mount.id, mount.target)
-    return {"kind": "bind", "source": os.fspath(place), "target": mount.target, "readonly": mount.readonly}
+    return {
+        "kind": "bind",
+        "source": os.fspath(place),
+        "target": mount.target,
+        "readonly": mount.readonly,
+        "kept": True,
+    }
 
 
 def _name(mount: CacheDir, start: Snapshot | None) -> str:
@@ -87,7 +93,7 @@ def make_cache(new: str, trees: Sequence[str], source: str, owner: Sequence[int]
             return False
         if entry is None and top:
             return False
-        _Copying(view, top, new).run()
+        copy_view(view, top, new)
     else:
         os.mkdir(new)
     if not source or tuple(owner) != _PLAIN:
@@ -95,6 +101,11 @@ def make_cache(new: str, trees: Sequence[str], source: str, owner: Sequence[int]
         os.chmod(new, mode)
     os.rename(new, place)
     return True
+
+
+def copy_view(view: View, top: str, dest: str) -> None:
+    """Copy the folder `top` of a view to the new folder `dest`, with all attributes and hard links."""
+    _Copying(view, top, dest).run()
 
 
 class _Copying:

@@ -9,6 +9,7 @@ from typing import Any
 from img.files.users import find_user
 from img.files.view import View
 from img.oci.diff import digest_tree, remove_tree
+from img.oci.settle import settle
 
 
 def prepare(step: dict[str, Any]) -> dict[str, Any]:
@@ -26,6 +27,7 @@ def prepare(step: dict[str, Any]) -> dict[str, Any]:
     if root is not None:
         os.chown(upper, root.uid, root.gid)
         os.chmod(upper, root.mode)
+        os.utime(upper, ns=(root.mtime, root.mtime))
     places = [view.resolve(mount["target"]) for mount in step["mounts"]]
     absent = {part for place in places for part in _parts(place) if view.lstat(part) is None}
     home = [] if any(name == "HOME" for name, _ in step["env"]) else [["HOME", found.home]]
@@ -46,10 +48,18 @@ def _parts(path: str) -> list[str]:
 
 
 def finish(step: dict[str, Any]) -> dict[str, Any]:
-    """After a step: take mount points that had to be made in its changes out of them again, remove what it needed while
-    it ran, and digest what is left.
+    """After a step: take out of its changes what changes nothing, remove what it needed while it ran, and digest what is
+    left."""
+    remove_absent(step)
+    settle(step["upper"], step["lower"])
+    remove_tree(step["work"])
+    return digest_tree(step["upper"])
 
-    Mount points are made there if a layer of the image hides the stub layer: a removed path, or a folder made anew.
+
+def remove_absent(step: dict[str, Any]) -> None:
+    """Take mount points that had to be made in the step's changes out of them again.
+
+    They are made there if a layer of the image hides the stub layer: a removed path, or a folder made anew.
     """
     root = os.path.realpath(step["upper"])
     for part in step["absent"]:
@@ -57,9 +67,9 @@ def finish(step: dict[str, Any]) -> dict[str, Any]:
         if os.path.realpath(os.path.dirname(place)) != os.path.dirname(place):
             continue  # the step put a symbolic link there: it may lead anywhere
         with suppress(OSError):
+            above = os.lstat(os.path.dirname(place))
             if os.path.isdir(place) and not os.path.islink(place):
                 os.rmdir(place)
             elif os.path.isfile(place) and os.lstat(place).st_size == 0:
                 os.unlink(place)
-    remove_tree(step["work"])
-    return digest_tree(step["upper"])
+            os.utime(os.path.dirname(place), ns=(above.st_atime_ns, above.st_mtime_ns))

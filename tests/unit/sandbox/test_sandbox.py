@@ -245,7 +245,7 @@ def test_what_is_left_of_mount_points_goes_and_nothing_else(tmp_path: Path) -> N
     (upper / "link").symlink_to(outside)
     (tmp_path / "work" / "own" / "overlay").mkdir(parents=True)
     absent = ["a/b/point", "link/f", "link/d", "full/point", "a/b", "full", "a", "link"]
-    finish({"upper": str(upper), "work": str(tmp_path / "work" / "own"), "absent": absent})
+    finish({"upper": str(upper), "work": str(tmp_path / "work" / "own"), "lower": [], "absent": absent})
     assert sorted(str(path.relative_to(upper)) for path in upper.rglob("*")) == ["full", "full/point", "kept", "link"]
     assert sorted(path.name for path in outside.iterdir()) == ["d", "f"]
     assert os.listdir(tmp_path / "work") == ["upper"]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
+from functools import cached_property
+from time import monotonic
 from typing import Any
 
 from img.errors import BackendError
+from img.events import Warning
 from img.ports import Availability, Host
 from img_plugins.worker.exec import Process, Start
 from img_plugins.worker.steps import StepWorker
@@ -13,7 +17,17 @@ from img_plugins.worker.steps import StepWorker
 RUNGS = {
     "overlay": "overlayfs as root",
     "userns": "overlayfs in a user namespace with a range of ids",
+    "copy": "chroot over plain copies, slower and less confined",
 }
+
+COPIED = (
+    "each RUN gets a plain copy of its root and chroot, which takes time and room, and the container around img is all "
+    "that confines it"
+)
+
+REMEDY = (
+    "put the store (IMG_ROOT) on a disk that overlayfs can write to: ext4, xfs, btrfs or tmpfs; img doctor says more"
+)
 
 
 class ChrootBackend(StepWorker):
@@ -21,32 +35,63 @@ class ChrootBackend(StepWorker):
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
-        self._found: Availability | None = None
+        self._lock = threading.Lock()
+        self._told = False
 
     def probe(self) -> Availability:
-        """Files can always be assembled; whether a RUN works is found out by mounting an overlay."""
-        if self._found is None:
-            self._found = self._try()
-        return self._found
+        """Files can always be assembled; whether a RUN works is found out by mounting what a step's root takes."""
+        return self._found[1]
 
-    def _try(self) -> Availability:
+    @cached_property
+    def _found(self) -> tuple[str, Availability]:
+        """The rung, and what there is to say about it."""
         sandbox: Any = self.host.sandbox
-        if sandbox.rung == "none":
-            return Availability(True, f"assembles only, RUN does not work: {sandbox.reason}", sandbox.remedy)
-        work = self.host.store.scratch()
-        trouble = sandbox.call("img.sandbox.probe:try_overlay", os.fspath(work))
-        if trouble:
-            remedy = "put the store (IMG_ROOT) on a disk that overlayfs can write to: ext4, xfs, btrfs or tmpfs"
-            return Availability(True, f"assembles only, RUN does not work: no overlay here ({trouble})", remedy)
-        return Availability(True, RUNGS[sandbox.rung])
+        rung, reason, remedy = sandbox.rung, sandbox.reason, sandbox.remedy
+        if rung in ("overlay", "userns"):
+            work = self.host.store.scratch()
+            trouble = sandbox.call("img.sandbox.probe:try_root", os.fspath(work))
+            if not trouble:
+                return rung, Availability(True, RUNGS[rung])
+            rung, reason, remedy = "copy" if rung == "overlay" else "none", f"{trouble[0]} ({trouble[1]})", REMEDY
+        if rung == "copy":
+            return rung, Availability(True, f"{RUNGS[rung]}: {reason}", remedy)
+        return rung, Availability(True, f"assembles only, RUN does not work: {reason}", remedy)
 
     def start(self) -> Start:
+        rung, found = self._found
+        if rung == "none":
+            raise BackendError(found.reason.partition(", ")[2], hint=self._diagnosis(found.remedy))
+        if rung == "copy":
+            return self._start_copied
         sandbox: Any = self.host.sandbox
-        if sandbox.rung == "none":
-            raise BackendError(f"RUN does not work here: {sandbox.reason}", hint=sandbox.remedy)
 
         def run(step: dict[str, Any], stdout: int, stderr: int, memory: int | None) -> Process:
             process: Process = sandbox.run(step, stdout, stderr, memory)
             return process
 
         return run
+
+    def _start_copied(self, step: dict[str, Any], stdout: int, stderr: int, memory: int | None) -> Process:
+        from img_plugins.worker.copied import as_copied
+
+        sandbox: Any = self.host.sandbox
+        copies = self.host.store.tmp / "copies"
+        step = as_copied(step, os.fspath(copies))
+        with self._lock:
+            if not self._told:
+                self._told = True
+                copies.mkdir(mode=0o700, exist_ok=True)
+                found = self._found[1]
+                why = found.reason.partition(": ")[2]
+                self.host.emit(Warning(f"{COPIED}: {why}; to be faster: {found.remedy}", None, monotonic()))
+        process: Process = sandbox.run(step, stdout, stderr, memory)
+        return process
+
+    def _diagnosis(self, remedy: str) -> str:
+        """What every rung lacks here; `remedy` if that can't be found out."""
+        from img.doctor import examine, hint
+
+        try:
+            return hint(examine(self.host.store.scratch()))
+        except BackendError:
+            return remedy

@@ -1,0 +1,148 @@
+"""One step without namespaces: chroot(2), and a supervisor that all of the step's processes fall to.
+
+For uid 0 in a container that may neither unshare nor mount. The supervisor is a child subreaper (prctl(2)): whatever
+loses its parent becomes its child, so that it can find and kill all of them, whatever sessions they made. It watches
+the engine's end of the job and the helper itself. What a step can do is what the container can, but chroot(2), which
+it does not get: with it, it could leave its root, and trace the builder.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+from contextlib import suppress
+from typing import Any
+
+from img.sandbox import cgroups, libc, process
+from img.sandbox.step import Reply, read_all
+
+CAPABILITIES = tuple(number for number in process.DEFAULT_CAPABILITIES if number != 18)
+"""Docker's without sys_chroot."""
+
+NEEDED = {
+    0: "CHOWN",
+    1: "DAC_OVERRIDE",
+    3: "FOWNER",
+    5: "KILL",
+    6: "SETGID",
+    7: "SETUID",
+    8: "SETPCAP",
+    18: "SYS_CHROOT",
+}
+"""What the rung takes, by number."""
+
+
+def missing() -> list[str]:
+    """Names of the capabilities that this process lacks for the rung."""
+    return [name for number, name in NEEDED.items() if not _has(number)]
+
+
+def _has(capability: int) -> bool:
+    """Whether this process has it in effect."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
+        words = next((line.split() for line in lines if line.startswith("CapEff:")), ["", "0"])
+    return bool(int(words[1], 16) >> capability & 1)
+
+
+def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
+    """Run the process of `step` in its folder ``root``; see `img.sandbox.step.supervise`. When this returns, nothing that
+    the step started is left."""
+    libc.prctl(libc.PR_SET_PDEATHSIG, 0)
+    libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
+    helper = os.pidfd_open(os.getppid())
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _become(step, fds, writer, job)
+    os.close(writer)
+    for fd in fds:
+        os.close(fd)
+    try:
+        status = _wait(child, job, helper)
+    finally:
+        end_all()
+        os.close(helper)
+    trouble = read_all(reader)
+    if trouble:
+        stage, number, text, name = trouble.decode("utf-8", "replace").split("\0")[:4]
+        return {"failed": [stage, int(number), text, name]}
+    code = os.waitstatus_to_exitcode(status)
+    return {"status": code if code >= 0 else 128 - code}
+
+
+def _become(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket) -> None:
+    stage = "cgroup"
+    try:
+        job.close()
+        # A filter takes CAP_SYS_ADMIN, or no_new_privs, which breaks setuid programs; a container has one of its own.
+        step = {**step, "capabilities": CAPABILITIES, "filter": _has(21)}
+        if step.get("cgroup"):
+            cgroups.enter(step["cgroup"])
+        stage = "root"
+        os.chroot(step["root"])
+        os.chdir("/")
+        libc.prctl(libc.PR_SET_DUMPABLE, 0)
+    except OSError as error:
+        text = f"{stage}\0{error.errno or 0}\0{error.strerror}\0{error.filename or ''}"
+        os.write(failure, text.encode("utf-8", "replace"))
+        os._exit(125)
+    except BaseException as error:
+        os.write(failure, f"{stage}\0000\0{type(error).__name__}: {error}\0".encode("utf-8", "replace"))
+        os._exit(125)
+    process.run(step, fds, failure)
+
+
+def _wait(child: int, job: socket.socket, helper: int) -> int:
+    """The wait status of the step's process; it and all others are killed if the engine says so or is gone."""
+    pidfd = os.pidfd_open(child)
+    watched = select.poll()
+    watched.register(pidfd, select.POLLIN)
+    watched.register(job, select.POLLIN | select.POLLHUP)
+    watched.register(helper, select.POLLIN)
+    try:
+        while True:
+            for fd, _ in watched.poll():
+                if fd == pidfd:
+                    return os.waitpid(child, 0)[1]
+                os.kill(child, signal.SIGKILL)
+                watched.unregister(fd)
+    finally:
+        os.close(pidfd)
+
+
+def end_all() -> None:
+    """Kill every descendant of this process, which is their subreaper, and wait until none is left."""
+    while True:
+        for pid in descendants(os.getpid()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.002)
+
+
+def descendants(of: int) -> list[int]:
+    """The process ids below `of`, by proc(5)."""
+    below: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    parent = int(file.read().rpartition(b")")[2].split()[1])
+            except (OSError, IndexError, ValueError):
+                continue
+            below.setdefault(parent, []).append(int(name))
+    found: list[int] = []
+    pending = [of]
+    while pending:
+        children = below.get(pending.pop(), [])
+        found += children
+        pending += children
+    return found
