@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from img.engine import Engine
 from img.errors import BackendError, ImgError, UsageError
 from img.ir.definition import Definition
 from img.ir.nodes import Copy, Node
+from img.ir.values import Confinement, Network
 from img.ir.walk import topological
 from img.observe import Feed
 from img.plan import Answers, make_definition
@@ -102,12 +104,18 @@ class Session:
             build_platform=str(host_platform()),
             labels=request.labels,
             contexts=request.contexts,
-            confinement=request.confinement,
+            confinement=self._confined(request.confinement),
             allow=request.allow,
             options={**main.options, **options},
         )
         self.engine.settings["allow"] = " ".join(sorted(request.allow))
         return self._frontend(request, name, text), asked
+
+    def _confined(self, given: Confinement) -> Confinement:
+        """What a build without network says of every step: it belongs to their keys, as all of a confinement does."""
+        if given.network is Network.DEFAULT and self.engine.settings.get("network") == Network.NONE.value:
+            return replace(given, network=Network.NONE)
+        return given
 
     def _open(self, request: Request, need_file: bool = True) -> Main:
         """The main context, with the named ones ready to be asked for."""
@@ -204,9 +212,12 @@ class Session:
         nodes = topological(goals)
         steps = tuple((node.digest, node.notes.title) for node in nodes if node.notes.title)
         self.engine.emit(events.BuildStarted(steps, time.monotonic()))
-        fresh = frozenset(options.no_cache_filter)
+        fresh = frozenset(name.lower() for name in options.no_cache_filter)
         cache = Cache(
-            self.store, _Sources(self.engine), self._select, lambda node: options.no_cache or node.notes.group in fresh
+            self.store,
+            _Sources(self.engine),
+            self._select,
+            lambda node: options.no_cache or node.notes.group.lower() in fresh,
         )
         cache.pin_all(goals)
         journal = self._journal(cache, nodes)
