@@ -19,7 +19,7 @@ from img_frontends.dockerfile.config import METADATA
 from img_frontends.dockerfile.epoch import resolve_epoch
 from img_frontends.dockerfile.files import LAYERS
 from img_frontends.dockerfile.origins import Contexts
-from img_frontends.dockerfile.parse import joined, parse
+from img_frontends.dockerfile.parse import joined, parse_all
 from img_frontends.dockerfile.reader import Script, read
 from img_frontends.dockerfile.scope import EPOCH, Args, platform_args
 from img_frontends.dockerfile.stages import Stage
@@ -47,7 +47,7 @@ class File(NamedTuple):
 def lower(request: FrontendRequest, resolver: Resolver) -> Definition:
     """The Definition of a Dockerfile. Raises `FrontendError`, and what the resolver raises."""
     script = read(request.text, request.file)
-    before, stages = _checked(parse(script))
+    before, stages = _checked(*parse_all(script))
     goal = grouping.target(stages, request.target)
     resolver = witness = Witness(resolver)
     args = Args(request.args)
@@ -77,13 +77,21 @@ def try_out(
         lowering.target(goal)
 
 
-def _checked(instructions: tuple[Instruction, ...]) -> tuple[tuple[Instruction, ...], tuple[Stage, ...]]:
-    """The global ARGs and the stages of a file without mistakes that can be seen in it. Raises `FrontendError`."""
+def _checked(
+    instructions: tuple[Instruction, ...], unread: Sequence[FrontendError] = ()
+) -> tuple[tuple[Instruction, ...], tuple[Stage, ...]]:
+    """The global ARGs and the stages of a file without mistakes that can be seen in it. Raises `FrontendError`.
+
+    `unread` says which instructions are missing here: without them there is no telling where stages begin.
+    """
     found = problems(instructions)
+    if unread:
+        raise joined(_sorted([*unread, *found]))
     try:
         parts = grouping.split(instructions)
     except FrontendError as error:
-        raise joined(_sorted([*found, error])) from None
+        others, error.others = error.others, ()
+        raise joined(_sorted([*found, error, *others])) from None
     if found:
         raise joined(found)
     return parts
@@ -234,7 +242,7 @@ class _Lowering:
             error.place = error.place or place
             if grouping.find(self._stages, name) is not None:
                 error.hint = f"stage {name} comes later in the file: move it up"
-            raise
+            raise _of_file(error) from None
         return self._of_context(found, name, stage, platform)
 
     def _platform_of(self, stage: Stage, words: Words) -> str:
@@ -295,7 +303,7 @@ class _Lowering:
         except ImgError as error:
             error.place = error.place or place
             error.hint = self._near(name) or error.hint
-            raise
+            raise _of_file(error) from None
         return found_image.source if isinstance(found_image, BaseImage) else found_image
 
     def _numbered(self, number: int, place: Place, allowed: bool) -> Node:
@@ -352,6 +360,11 @@ class _Lowering:
 
 def _group(stage: Stage) -> str:
     return stage.name or str(stage.index)
+
+
+def _of_file(error: ImgError) -> ImgError:
+    """The error itself; of a name that is not well formed, the file's: the command line is not wrong."""
+    return _as_problem(error) if isinstance(error, UsageError) else error
 
 
 def _as_problem(error: ImgError) -> FrontendError:

@@ -105,6 +105,7 @@ class StageState:
     def note(self, words: str, node: Node | None = None, *, built: bool = False) -> None:
         """A history entry: of a new layer if `node` is given, which is then the stage's filesystem. `built` says that
         the words get the mark of a step that ran: those of RUN, COPY and ADD."""
+        words = words.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # a document is UTF-8
         entry: dict[str, Json] = {"created_by": f"{words} # buildkit" if built else words, "comment": COMMENT}
         if node is None:
             entry["empty_layer"] = True

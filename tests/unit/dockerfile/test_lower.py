@@ -8,6 +8,7 @@ from tests.unit.dockerfile.lowering import CONTEXT, DIGEST, Resolver, image, pro
 from img.errors import FrontendError, NotFound
 from img.ir.nodes import Copy, Exec, Mkdir, Scratch, Source
 from img.ir.walk import chain, topological
+from img.oci.reference import Reference
 from img.ports import BaseImage
 
 
@@ -239,3 +240,20 @@ def test_a_long_file_stays_linear() -> None:
     seconds(100)
     short = min(seconds(400) for _ in range(3))
     assert seconds(4000) < 30 * short
+
+
+class _Strict(Resolver):
+    """Names are read as the engine reads them."""
+
+    def image(self, ref: str, platform: str) -> BaseImage:
+        Reference.parse(ref)
+        return super().image(ref, platform)
+
+
+@pytest.mark.parametrize("text", ["FROM base\nFROM Up/Case", "FROM base\nCOPY --from=Up/Case a b"])
+def test_a_name_that_is_not_well_formed_is_the_files_mistake(text: str) -> None:
+    with pytest.raises(FrontendError, match="invalid image name 'Up/Case'") as caught:
+        target(text, _Strict())
+    assert caught.value.exit_code == 1
+    assert caught.value.place is not None
+    assert caught.value.place.line == 2
