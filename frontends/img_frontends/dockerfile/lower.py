@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from img.errors import FrontendError, ImgError, Place, UsageError
@@ -22,8 +23,8 @@ from img_frontends.dockerfile.origins import Contexts
 from img_frontends.dockerfile.parse import joined, parse_all
 from img_frontends.dockerfile.reader import Script, read
 from img_frontends.dockerfile.scope import EPOCH, Args, platform_args
-from img_frontends.dockerfile.stages import Stage
-from img_frontends.dockerfile.state import PATH, StageState
+from img_frontends.dockerfile.stages import Stage, ahead
+from img_frontends.dockerfile.state import PATH, StageState, readable
 from img_frontends.dockerfile.syntax import problems
 from img_frontends.dockerfile.tree import Instruction
 from img_frontends.dockerfile.triggers import triggers_of
@@ -127,6 +128,8 @@ class _Lowering:
     def target(self, goal: Stage) -> Target:
         """The image of stage `goal`. Raises `FrontendError` with every problem that was found on the way."""
         try:
+            for stage in ahead(goal, self._below):
+                self._stage(stage)
             state = self._stage(goal)
         except ImgError as error:
             if not isinstance(error, FrontendError) and not self._problems:
@@ -192,6 +195,16 @@ class _Lowering:
             self._current, self._step, self._steps, self._triggered, self._shown = outer
             self._making.pop()
         return self._done[stage.index]
+
+    def _below(self, stage: Stage) -> list[Stage]:
+        """The stages that a stage stands on or copies from, as far as can be seen without making it."""
+        if stage.name and self._file.contexts.named(stage.name, self._platform) is not None:
+            return []
+        with suppress(FrontendError):
+            base = Words(stage.start, self._globals, self._file.script.escape).one(stage.base)
+            names = [base, *(flag.value or "" for i in stage.body if i.keyword == "COPY" for flag in i.all("from"))]
+            return [below for name in names if (below := grouping.find(self._stages, name, stage.index)) is not None]
+        return []
 
     def _made(self, stage: Stage) -> StageState:
         if stage.name:
@@ -326,7 +339,7 @@ class _Lowering:
 
     def notes(self, instruction: Instruction) -> Notes:
         """Numbered within the stage, as BuildKit does."""
-        text = " ".join(instruction.line.text.split())
+        text = readable(" ".join(instruction.line.text.split()))
         shown = text if len(text) <= 300 else text[:297] + "..."
         stage = self._current
         trigger = "ONBUILD " if self._triggered else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -85,3 +85,23 @@ def target(stages: Sequence[Stage], name: str) -> Stage:
         hint = f"did you mean {near[0]}?" if near else f"stages: {', '.join(names) or 'none has a name'}"
         raise FrontendError(f"target stage {name!r} could not be found", hint=hint)
     return found
+
+
+DEEP = 50
+
+
+def ahead(goal: Stage, below: Callable[[Stage], Sequence[Stage]]) -> list[Stage]:
+    """What to make before `goal` so that making it does not nest: for a goal with more than `DEEP` stages before it,
+    all that it needs, each after those that `below` says it stands on; else nothing."""
+    order: list[Stage] = []
+    seen: set[int] = set()
+    stack = [(goal, False)] if goal.index > DEEP else []
+    while stack:
+        stage, entered = stack.pop()
+        if entered:
+            order.append(stage)
+        elif stage.index not in seen:
+            seen.add(stage.index)
+            stack.append((stage, True))
+            stack.extend((lower, False) for lower in below(stage))
+    return order

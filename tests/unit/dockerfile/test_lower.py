@@ -257,3 +257,14 @@ def test_a_name_that_is_not_well_formed_is_the_files_mistake(text: str) -> None:
     assert caught.value.exit_code == 1
     assert caught.value.place is not None
     assert caught.value.place.line == 2
+
+
+@pytest.mark.parametrize("more", ["FROM s{below} AS s{n}\nENV a{n}=b", "FROM base AS s{n}\nCOPY --from=s{below} /a /b"])
+def test_stages_that_stand_on_each_other_do_not_nest(more: str) -> None:
+    text = "FROM base AS s0\n" + "\n".join(more.format(n=n, below=n - 1) for n in range(1, 2000))
+    assert len(target(text).config["history"]) in (2000, 2)
+
+
+def test_only_needed_stages_of_many() -> None:
+    text = "FROM nothing AS a\nFROM nothing AS b\nRUN x\n" + "FROM base\n" * 100 + "FROM base AS c\nFROM c"
+    assert target(text).base_layers == 1

@@ -251,6 +251,7 @@ def test_a_configuration_is_text(text: str) -> None:
 def test_a_command_is_bytes_and_its_history_is_text() -> None:
     image = target("FROM base\nRUN echo \udcff")
     assert image.root.argv[-1] == "echo \udcff"  # type: ignore[attr-defined]
+    assert image.root.notes.title == "[stage-0 2/2] RUN echo \ufffd"
     assert image.config["history"][-1]["created_by"] == "RUN /bin/sh -c echo \ufffd # buildkit"
 
 
@@ -260,3 +261,10 @@ def test_a_zero_byte_is_no_text(text: str) -> None:
     assert error.message == f"{text.split()[0]} has a NUL byte"
     assert error.place is not None
     assert error.place.line == 2
+
+
+def test_names_of_the_environment_keep_their_place() -> None:
+    base = Resolver({"Env": ["A=1", "PATH=/bin", "A=2"]})
+    made = config("FROM base AS x\nENV B=3\nENV A=4 C=5\nFROM x\nENV C=6 B=7", base)
+    assert made["Env"] == ["A=4", "PATH=/bin", "B=7", "C=6"]
+    assert config("FROM base\nENV a=b\nENV b=c a=d\nENV c=$a")["Env"][2:] == ["a=d", "b=c", "c=d"]
