@@ -16,7 +16,8 @@ from img.engine import Engine
 from img.errors import ImgError
 from img.ir import wire
 from img.ir.definition import Definition
-from img.ir.nodes import Source
+from img.ir.nodes import Exec, Source
+from img.ir.walk import topological
 from img.ports import BaseImage, FrontendRequest
 
 
@@ -98,9 +99,16 @@ def make_definition(engine: Engine, frontend: str, request: FrontendRequest) -> 
             return recalled
     answers = Answers(engine)
     definition: Definition = engine.load("frontend", frontend).load(request, answers)
-    document = {"asked": answers.asked, "stream": wire.dump(definition)}
-    engine.store.plans.set(key, json.dumps(document))
+    if not _confides(definition):
+        document = {"asked": answers.asked, "stream": wire.dump(definition)}
+        engine.store.plans.set(key, json.dumps(document))
     return definition
+
+
+def _confides(definition: Definition) -> bool:
+    """Whether a proxy's address in it has a user and a password: those are not written down."""
+    nodes = topological([target.root for target in definition.targets])
+    return any("@" in address for node in nodes if isinstance(node, Exec) for _, address in node.proxies)
 
 
 def _recall(engine: Engine, text: str) -> Definition | None:

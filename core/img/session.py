@@ -16,6 +16,7 @@ from img.engine import Engine
 from img.errors import BackendError, CacheLost, Cancelled, ImgError, UsageError
 from img.ir.definition import Definition
 from img.ir.nodes import Copy, Node
+from img.ir.values import Confinement, Network
 from img.ir.walk import topological
 from img.mounts import mounts_of
 from img.observe import Feed
@@ -107,12 +108,18 @@ class Session:
             build_platform=str(host_platform()),
             labels=request.labels,
             contexts=request.contexts,
-            confinement=request.confinement,
+            confinement=self._confined(request.confinement),
             allow=request.allow,
             options={**main.options, **options},
         )
         self.engine.settings["allow"] = " ".join(sorted(request.allow))
         return self._frontend(request, name, text), asked
+
+    def _confined(self, given: Confinement) -> Confinement:
+        """What a build without network says of every step: it belongs to their keys, as all of a confinement does."""
+        if given.network is Network.DEFAULT and self.engine.settings.get("network") == Network.NONE.value:
+            return replace(given, network=Network.NONE)
+        return given
 
     def _open(self, request: Request, need_file: bool = True) -> Main:
         """The main context, with the named ones ready to be asked for."""
@@ -256,9 +263,12 @@ class Session:
     def _solve(self, definition: Definition, options: Options, caching: Caching) -> Solved:
         goals = [target.root for target in definition.targets]
         nodes = topological(goals)
-        fresh = frozenset(options.no_cache_filter)
+        fresh = frozenset(name.lower() for name in options.no_cache_filter)
         cache = Cache(
-            self.store, _Sources(self.engine), self._select, lambda node: options.no_cache or node.notes.group in fresh
+            self.store,
+            _Sources(self.engine),
+            self._select,
+            lambda node: options.no_cache or node.notes.group.lower() in fresh,
         )
         cache.pin_all(goals)
         journal = self._journal(cache, nodes)

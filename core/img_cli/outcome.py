@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TextIO
 
-from img.errors import FrontendError, ImgError, Place, StepFailed
+from img.errors import FrontendError, ImgError, Place, StepFailed, UsageError
 
 INTERNAL = 70
 
@@ -20,6 +20,7 @@ def guarded(arguments: list[str]) -> int:
     """Run a command line; returns the exit code."""
     debug = "--debug" in arguments or "-d" in arguments[:1]
     try:
+        _check_folder()
         from img_cli.commands.run import run
 
         return run(arguments)
@@ -38,6 +39,14 @@ def guarded(arguments: list[str]) -> int:
         print(f"error: internal error: {type(error).__name__}: {error}", file=sys.stderr)
         print("hint: run it again with --debug before the command to see where, and report that", file=sys.stderr)
         return INTERNAL
+
+
+def _check_folder() -> None:
+    """Raises `UsageError` if the folder that names are relative to has been removed."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UsageError("the current folder was removed", hint="change to another one") from None
 
 
 def show(error: ImgError, out: TextIO) -> None:

@@ -301,6 +301,10 @@ def _missing(tree: Tree, path: str, whole: str) -> FileError:
     if tree.ignored(tree.resolve(whole)):
         return FileError(f"{path!r} is excluded by the ignore file", hint=f"add a line !{whole} to .dockerignore")
     head, _, name = whole.rpartition("/")
+    found = tree.lstat("/".join(filter(None, (tree.resolve(head), name))))
+    if found is not None and found.kind == "symlink":
+        hint = "links are followed inside the context, or the stage copied from, and lead nowhere else"
+        return FileError(f"{path!r} is a symbolic link to {found.link}, which is not there", hint=hint)
     entry = tree.lstat(tree.resolve(head))
     names = [_base(child) for child in tree.children(tree.resolve(head))] if entry and entry.kind == "dir" else []
     import difflib

@@ -65,7 +65,23 @@ def hidden(given: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     from img_cli.secrets import parse_secrets, parse_ssh
 
-    return {"secrets": parse_secrets(given["secret"], os.environ), "ssh": parse_ssh(given["ssh"], os.environ)}
+    secrets, agents = parse_secrets(given["secret"], os.environ), parse_ssh(given["ssh"], os.environ)
+    for id, source in secrets.items():
+        if source.kind == "file":
+            _check_there(f"--secret id={id}", source.source)
+    for id, paths in agents.items():
+        for path in paths:
+            _check_there(f"--ssh {id}", path)
+    return {"secrets": secrets, "ssh": agents}
+
+
+def _check_there(flag: str, path: str) -> None:
+    """Raises `UsageError` for a file that is not there, also in a build that turns out not to need it."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        hint = "files are relative to the current folder"
+        raise UsageError(f"{flag}: {path}: {error.strerror}", hint=hint) from None
 
 
 def _caches(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +140,15 @@ def pairs(words: Sequence[str], flag: str, from_environment: bool = False) -> di
             found[name] = value
         elif name in os.environ:
             found[name] = os.environ[name]
+        if not _is_text(name + found.get(name, "")):
+            hint = "an image's configuration holds nothing else; is the terminal's encoding UTF-8?"
+            raise UsageError(f"the value of {flag} {name} is not UTF-8", hint=hint)
     return found
+
+
+def _is_text(word: str) -> bool:
+    """Whether a word of the command line was UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in word)
 
 
 def size(text: str, flag: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from img.errors import FrontendError, ImgError, Place, UsageError
@@ -20,11 +21,11 @@ from img_frontends.dockerfile.config import METADATA
 from img_frontends.dockerfile.epoch import resolve_epoch
 from img_frontends.dockerfile.files import LAYERS, Act
 from img_frontends.dockerfile.origins import Contexts
-from img_frontends.dockerfile.parse import parse
+from img_frontends.dockerfile.parse import parse_all
 from img_frontends.dockerfile.reader import Script, read
 from img_frontends.dockerfile.scope import EPOCH, Args, platform_args
-from img_frontends.dockerfile.stages import Stage
-from img_frontends.dockerfile.state import PATH, StageState
+from img_frontends.dockerfile.stages import Stage, ahead
+from img_frontends.dockerfile.state import PATH, StageState, readable
 from img_frontends.dockerfile.syntax import problems
 from img_frontends.dockerfile.tree import Instruction
 from img_frontends.dockerfile.triggers import triggers_of
@@ -50,7 +51,7 @@ class File(NamedTuple):
 def lower(request: FrontendRequest, resolver: Resolver) -> Definition:
     """The Definition of a Dockerfile. Raises `FrontendError`, and what the resolver raises."""
     script = read(request.text, request.file)
-    before, stages = _checked(parse(script))
+    before, stages = _checked(*parse_all(script))
     goal = grouping.target(stages, request.target)
     resolver = witness = Witness(resolver)
     args = Args(request.args)
@@ -91,13 +92,21 @@ def checked(instructions: Sequence[Instruction]) -> None:
         raise joined(found)
 
 
-def _checked(instructions: tuple[Instruction, ...]) -> tuple[tuple[Instruction, ...], tuple[Stage, ...]]:
-    """The global ARGs and the stages of a file without mistakes that can be seen in it. Raises `FrontendError`."""
+def _checked(
+    instructions: tuple[Instruction, ...], unread: Sequence[FrontendError] = ()
+) -> tuple[tuple[Instruction, ...], tuple[Stage, ...]]:
+    """The global ARGs and the stages of a file without mistakes that can be seen in it. Raises `FrontendError`.
+
+    `unread` says which instructions are missing here: without them there is no telling where stages begin.
+    """
     found = problems(instructions)
+    if unread:
+        raise joined(_sorted([*unread, *found]))
     try:
         parts = grouping.split(instructions)
     except FrontendError as error:
-        raise joined(_sorted([*found, error])) from None
+        others, error.others = error.others, ()
+        raise joined(_sorted([*found, error, *others])) from None
     if found:
         raise joined(found)
     return parts
@@ -133,6 +142,8 @@ class _Lowering:
     def target(self, goal: Stage) -> Target:
         """The image of stage `goal`. Raises `FrontendError` with every problem that was found on the way."""
         try:
+            for stage in ahead(goal, self._below):
+                self._stage(stage)
             state = self._stage(goal)
         except ImgError as error:
             if not isinstance(error, FrontendError) and not self._problems:
@@ -199,6 +210,16 @@ class _Lowering:
             self._making.pop()
         return self._done[stage.index]
 
+    def _below(self, stage: Stage) -> list[Stage]:
+        """The stages that a stage stands on or copies from, as far as can be seen without making it."""
+        if stage.name and self._file.contexts.named(stage.name, self._platform) is not None:
+            return []
+        with suppress(FrontendError):
+            base = Words(stage.start, self._globals, self._file.script.escape).one(stage.base)
+            names = [base, *(flag.value or "" for i in stage.body if i.keyword == "COPY" for flag in i.all("from"))]
+            return [below for name in names if (below := grouping.find(self._stages, name, stage.index)) is not None]
+        return []
+
     def _made(self, stage: Stage) -> StageState:
         if stage.name:
             context = self._file.contexts.named(stage.name, self._platform)
@@ -248,7 +269,7 @@ class _Lowering:
             error.place = error.place or place
             if grouping.find(self._stages, name) is not None:
                 error.hint = f"stage {name} comes later in the file: move it up"
-            raise
+            raise _of_file(error) from None
         return self._of_context(found, name, stage, platform)
 
     def _platform_of(self, stage: Stage, words: Words) -> str:
@@ -309,7 +330,7 @@ class _Lowering:
         except ImgError as error:
             error.place = error.place or place
             error.hint = self._near(name) or error.hint
-            raise
+            raise _of_file(error) from None
         return found_image.source if isinstance(found_image, BaseImage) else found_image
 
     def _numbered(self, number: int, place: Place, allowed: bool) -> Node:
@@ -332,7 +353,7 @@ class _Lowering:
 
     def notes(self, instruction: Instruction) -> Notes:
         """Numbered within the stage, as BuildKit does."""
-        text = " ".join(instruction.line.text.split())
+        text = readable(" ".join(instruction.line.text.split()))
         shown = text if len(text) <= 300 else text[:297] + "..."
         stage = self._current
         trigger = "ONBUILD " if self._triggered else ""
@@ -366,6 +387,11 @@ class _Lowering:
 
 def _group(stage: Stage) -> str:
     return stage.name or str(stage.index)
+
+
+def _of_file(error: ImgError) -> ImgError:
+    """The error itself; of a name that is not well formed, the file's: the command line is not wrong."""
+    return _as_problem(error) if isinstance(error, UsageError) else error
 
 
 def _as_problem(error: ImgError) -> FrontendError:

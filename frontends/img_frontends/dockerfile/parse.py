@@ -31,6 +31,14 @@ class Token(NamedTuple):
 
 def parse(script: Script) -> tuple[Instruction, ...]:
     """Every instruction. Raises one `FrontendError` for all independent problems, those of the reader among them."""
+    instructions, problems = parse_all(script)
+    if problems:
+        raise joined(sorted(problems, key=lambda error: error.place.line if error.place else 0))
+    return instructions
+
+
+def parse_all(script: Script) -> tuple[tuple[Instruction, ...], list[FrontendError]]:
+    """Every instruction that can be read, and why the others can't, with the problems of the reader."""
     instructions: list[Instruction] = []
     problems: list[FrontendError] = list(script.problems)
     for line in script.lines:
@@ -38,9 +46,7 @@ def parse(script: Script) -> tuple[Instruction, ...]:
             instructions.append(parse_line(line, script.escape))
         except FrontendError as error:
             problems.append(error)
-    if problems:
-        raise joined(sorted(problems, key=lambda error: error.place.line if error.place else 0))
-    return tuple(instructions)
+    return tuple(instructions), problems
 
 
 def parse_line(line: Line, escape: str) -> Instruction:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from img.errors import FrontendError
+from img_frontends.dockerfile.parse import joined
 from img_frontends.dockerfile.tree import Instruction
 
 _NAME = re.compile(r"[a-z][a-z0-9-_.]*\Z")
@@ -30,7 +31,7 @@ class Stage:
 
 
 def split(instructions: Sequence[Instruction]) -> tuple[tuple[Instruction, ...], tuple[Stage, ...]]:
-    """The global ARGs, and the stages. Raises `FrontendError`."""
+    """The global ARGs, and the stages. Raises `FrontendError` for all FROMs that are wrong."""
     heads = [number for number, instruction in enumerate(instructions) if instruction.keyword == "FROM"]
     before = instructions[: heads[0]] if heads else instructions
     for instruction in before:
@@ -41,8 +42,16 @@ def split(instructions: Sequence[Instruction]) -> tuple[tuple[Instruction, ...],
         place = instructions[-1].line.whole
         raise FrontendError("the file has no FROM", hint="a Dockerfile begins with FROM", place=place)
     ends = [*heads[1:], len(instructions)]
-    stages = tuple(_stage(n, instructions[a:b]) for n, (a, b) in enumerate(zip(heads, ends, strict=True)))
-    return tuple(before), stages
+    stages: list[Stage] = []
+    problems: list[FrontendError] = []
+    for index, (head, end) in enumerate(zip(heads, ends, strict=True)):
+        try:
+            stages.append(_stage(index, instructions[head:end]))
+        except FrontendError as error:
+            problems.append(error)
+    if problems:
+        raise joined(problems)
+    return tuple(before), tuple(stages)
 
 
 def _stage(index: int, instructions: Sequence[Instruction]) -> Stage:
@@ -76,3 +85,23 @@ def target(stages: Sequence[Stage], name: str) -> Stage:
         hint = f"did you mean {near[0]}?" if near else f"stages: {', '.join(names) or 'none has a name'}"
         raise FrontendError(f"target stage {name!r} could not be found", hint=hint)
     return found
+
+
+DEEP = 50
+
+
+def ahead(goal: Stage, below: Callable[[Stage], Sequence[Stage]]) -> list[Stage]:
+    """What to make before `goal` so that making it does not nest: for a goal with more than `DEEP` stages before it,
+    all that it needs, each after those that `below` says it stands on; else nothing."""
+    order: list[Stage] = []
+    seen: set[int] = set()
+    stack = [(goal, False)] if goal.index > DEEP else []
+    while stack:
+        stage, entered = stack.pop()
+        if entered:
+            order.append(stage)
+        elif stage.index not in seen:
+            seen.add(stage.index)
+            stack.append((stage, True))
+            stack.extend((lower, False) for lower in below(stage))
+    return order

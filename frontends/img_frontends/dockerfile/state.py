@@ -17,6 +17,11 @@ SHELL = ("/bin/sh", "-c")
 COMMENT = "buildkit.dockerfile.v0"
 
 
+def readable(text: str) -> str:
+    """The text with U+FFFD for bytes that are no UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 class StageState:
     """A stage's filesystem and configuration so far. `image` is the configuration without rootfs.
 
@@ -35,7 +40,8 @@ class StageState:
         above: StageState | None = None,
     ) -> None:
         self.node = node
-        self.image: dict[str, Json] = copy.deepcopy(dict(image))
+        self.image: dict[str, Json] = dict(image)
+        self.image["config"] = copy.deepcopy(image.get("config"))  # the rest is replaced, never changed
         self.platform = platform
         self.base_layers = base_layers
         self.layers: list[str] = list(above.layers) if above else []
@@ -52,6 +58,7 @@ class StageState:
         self.env: dict[str, str] = {
             name: value for name, _, value in (item.partition("=") for item in config.get("Env") or [])
         }
+        self._slots: dict[str, int] = {}
         if "PATH" not in self.env:
             self.env["PATH"] = PATH
             self._keep_env()
@@ -77,10 +84,18 @@ class StageState:
     def set_env(self, name: str, value: str) -> None:
         """ENV: for the image, and for what follows."""
         self.env[name] = self.scope[name] = value
-        self._keep_env()
+        if not self._slots:
+            self._keep_env()
+        elif name in self._slots:
+            self.config["Env"][self._slots[name]] = f"{name}={value}"
+        else:
+            self._slots[name] = len(self._slots)
+            self.config["Env"].append(f"{name}={value}")
 
     def _keep_env(self) -> None:
+        """Write the environment into the configuration, in a list of its own, and remember where each name stands."""
         self.config["Env"] = [f"{name}={value}" for name, value in self.env.items()]
+        self._slots = {name: number for number, name in enumerate(self.env)}
 
     def argument(self, name: str) -> tuple[str | None, bool]:
         """What ARG `name` would be without a default, and whether the build was given it: a given value beats a
@@ -105,7 +120,7 @@ class StageState:
     def note(self, words: str, node: Node | None = None, *, built: bool = False) -> None:
         """A history entry: of a new layer if `node` is given, which is then the stage's filesystem. `built` says that
         the words get the mark of a step that ran: those of RUN, COPY and ADD."""
-        entry: dict[str, Json] = {"created_by": f"{words} # buildkit" if built else words, "comment": COMMENT}
+        entry: dict[str, Json] = {"created_by": readable(f"{words} # buildkit" if built else words), "comment": COMMENT}
         if node is None:
             entry["empty_layer"] = True
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 from img.errors import FrontendError
@@ -13,17 +14,35 @@ from img_frontends.dockerfile.tree import Instruction
 
 NO_TRIGGERS = ("ONBUILD", "FROM", "MAINTAINER")
 
+BYTES_ALLOWED = ("ADD", "COPY", "RUN")
+"""Instructions that may have bytes which are no UTF-8: names of files and arguments of programs are bytes. What stands
+in a configuration is text."""
+ZERO_ALLOWED = ("LABEL", "MAINTAINER")
+_NOT_UTF8 = re.compile("[\ud800-\udfff]")
+
 
 def problems(instructions: Iterable[Instruction]) -> list[FrontendError]:
     """The problems of all instructions, in their order."""
     found: list[FrontendError] = []
     for i in instructions:
         try:
+            _characters(i)
             if i.keyword in _CHECKS:
                 _CHECKS[i.keyword](i)
         except FrontendError as error:
             found.append(error)
     return found
+
+
+def _characters(i: Instruction) -> None:
+    for text in (i.line.text, *(heredoc.body for heredoc in i.heredocs)):
+        place = i.line.place if text is i.line.text else lambda offset: i.line.whole
+        if i.keyword not in BYTES_ALLOWED and (found := _NOT_UTF8.search(text)):
+            message = f"{i.keyword} has a byte that is no UTF-8 (0x{ord(found[0]) & 0xFF:02x})"
+            raise FrontendError(message, hint="save the file as UTF-8", place=place(found.start()))
+        if i.keyword not in ZERO_ALLOWED and (at := text.find("\0")) >= 0:
+            hint = "take it out: no program, file or variable can have one; is this a text file?"
+            raise FrontendError(f"{i.keyword} has a NUL byte", hint=hint, place=place(at))
 
 
 def _shell(i: Instruction) -> None:

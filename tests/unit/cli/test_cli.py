@@ -26,8 +26,8 @@ from img.events import (
 )
 from img.ir.values import Limit
 from img_cli import options
-from img_cli.commands.request import confinement, pairs, size
-from img_cli.outcome import render
+from img_cli.commands.request import confinement, hidden, pairs, size
+from img_cli.outcome import guarded, render
 from img_cli.outputs import outputs, parse_annotations, parse_output
 
 
@@ -279,6 +279,11 @@ def test_sizes_are_powers_of_1024() -> None:
     ]
 
 
+def test_pairs_are_text() -> None:
+    with pytest.raises(UsageError, match="the value of --label a is not UTF-8"):
+        pairs(["a=\udcff"], "--label")
+
+
 def test_pairs_take_values_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMG_TEST_SET", "1")
     monkeypatch.delenv("IMG_TEST_UNSET", raising=False)
@@ -374,3 +379,20 @@ def test_plugins_are_listed(tmp_path: Path) -> None:
 def test_disabled_plugins_are_gone(tmp_path: Path) -> None:
     done = img("plugins", "--json", root=tmp_path, IMG_DISABLE_PLUGINS="frontends")
     assert "dockerfile" not in {row["name"] for row in json.loads(done.stdout)}
+
+
+def test_a_folder_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert guarded(["build", "/"]) == 2
+    assert "the current folder was removed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("secret", "ssh"), [(["id=a,src=nope"], []), ([], ["a=nope"])])
+def test_hidden_files_must_be_there(tmp_path: Path, secret: list[str], ssh: list[str]) -> None:
+    with pytest.raises(UsageError, match="nope: No such file or directory"):
+        hidden({"secret": secret, "ssh": ssh})

@@ -54,7 +54,9 @@ def image(config: dict[str, object]) -> dict[str, object]:
 
 
 def targets(text: str, resolver: Resolver | None = None, **how: object) -> tuple[Target, ...]:
-    request = FrontendRequest("Dockerfile", text.encode(), build_platform="linux/amd64", **how)  # type: ignore[arg-type]
+    request = FrontendRequest(
+        "Dockerfile", text.encode("utf-8", "surrogateescape"), build_platform="linux/amd64", **how
+    )  # type: ignore[arg-type]
     return lower(request, resolver or Resolver()).targets
 
 

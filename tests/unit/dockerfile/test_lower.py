@@ -8,6 +8,7 @@ from tests.unit.dockerfile.lowering import CONTEXT, DIGEST, Resolver, image, pro
 from img.errors import FrontendError, NotFound
 from img.ir.nodes import Copy, Exec, Mkdir, Scratch, Source
 from img.ir.walk import chain, topological
+from img.oci.reference import Reference
 from img.ports import BaseImage
 
 
@@ -239,3 +240,31 @@ def test_a_long_file_stays_linear() -> None:
     seconds(100)
     short = min(seconds(400) for _ in range(3))
     assert seconds(4000) < 30 * short
+
+
+class _Strict(Resolver):
+    """Names are read as the engine reads them."""
+
+    def image(self, ref: str, platform: str) -> BaseImage:
+        Reference.parse(ref)
+        return super().image(ref, platform)
+
+
+@pytest.mark.parametrize("text", ["FROM base\nFROM Up/Case", "FROM base\nCOPY --from=Up/Case a b"])
+def test_a_name_that_is_not_well_formed_is_the_files_mistake(text: str) -> None:
+    with pytest.raises(FrontendError, match="invalid image name 'Up/Case'") as caught:
+        target(text, _Strict())
+    assert caught.value.exit_code == 1
+    assert caught.value.place is not None
+    assert caught.value.place.line == 2
+
+
+@pytest.mark.parametrize("more", ["FROM s{below} AS s{n}\nENV a{n}=b", "FROM base AS s{n}\nCOPY --from=s{below} /a /b"])
+def test_stages_that_stand_on_each_other_do_not_nest(more: str) -> None:
+    text = "FROM base AS s0\n" + "\n".join(more.format(n=n, below=n - 1) for n in range(1, 2000))
+    assert len(target(text).config["history"]) in (2000, 2)
+
+
+def test_only_needed_stages_of_many() -> None:
+    text = "FROM nothing AS a\nFROM nothing AS b\nRUN x\n" + "FROM base\n" * 100 + "FROM base AS c\nFROM c"
+    assert target(text).base_layers == 1

@@ -229,3 +229,42 @@ def test_errors(text: str, message: str) -> None:
     assert error.message.startswith(message)
     assert error.place is not None
     assert error.place.line == 2
+
+
+def test_problems_of_every_kind_are_told_together() -> None:
+    text = "FROM a b\nRUNN x\nHEALTHCHECK FOO\nENV a\nCOPY --chmod=9 a b\nONBUILD FROM x\nSHELL x"
+    assert [error.place and error.place.line for error in problems(text)] == [2, 3, 4, 6, 7]
+    text = "FROM a b\nFROM a AS\nFROM a AS 1x\nSHELL x\nFROM a XX b"
+    assert [error.place and error.place.line for error in problems(text)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "text", ["ENV a=\udcff", "LABEL a=\udcff", "ARG a=\udcff", "WORKDIR /\udcff", 'CMD ["\udcff"]']
+)
+def test_a_configuration_is_text(text: str) -> None:
+    (error,) = problems(f"FROM base\n{text}")
+    assert error.message == f"{text.split()[0]} has a byte that is no UTF-8 (0xff)"
+    assert error.place is not None
+    assert (error.place.line, error.place.column) == (2, text.index("\udcff") + 1)
+
+
+def test_a_command_is_bytes_and_its_history_is_text() -> None:
+    image = target("FROM base\nRUN echo \udcff")
+    assert image.root.argv[-1] == "echo \udcff"  # type: ignore[attr-defined]
+    assert image.root.notes.title == "[stage-0 2/2] RUN echo \ufffd"
+    assert image.config["history"][-1]["created_by"] == "RUN /bin/sh -c echo \ufffd # buildkit"
+
+
+@pytest.mark.parametrize("text", ["RUN echo a\0b", "ENV a=x\0", "COPY a\0 b", "COPY <<A /a\n\0\nA"])
+def test_a_zero_byte_is_no_text(text: str) -> None:
+    (error,) = problems(f"FROM base\n{text}")
+    assert error.message == f"{text.split()[0]} has a NUL byte"
+    assert error.place is not None
+    assert error.place.line == 2
+
+
+def test_names_of_the_environment_keep_their_place() -> None:
+    base = Resolver({"Env": ["A=1", "PATH=/bin", "A=2"]})
+    made = config("FROM base AS x\nENV B=3\nENV A=4 C=5\nFROM x\nENV C=6 B=7", base)
+    assert made["Env"] == ["A=4", "PATH=/bin", "B=7", "C=6"]
+    assert config("FROM base\nENV a=b\nENV b=c a=d\nENV c=$a")["Env"][2:] == ["a=d", "b=c", "c=d"]

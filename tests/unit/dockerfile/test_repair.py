@@ -96,8 +96,8 @@ def test_what_is_left_to_people(text: str) -> None:
 
 
 def test_line_ends_marks_and_bytes_stay() -> None:
-    before = b"\xef\xbb\xbf# \xff\r\nfrom base As A\r\nenv b  \xfe c\r\nrun a \\\r\n\r\n  b\r\n"
-    after = b'\xef\xbb\xbf# \xff\r\nfrom base as a\r\nenv b="\xfe c"\r\nrun a \\\r\n  b\r\n'
+    before = b"\xef\xbb\xbf# \xff\r\nfrom base As A\r\nenv b  \xc3\xa9 c\r\nrun a \xfe \\\r\n\r\n  b\r\n"
+    after = b'\xef\xbb\xbf# \xff\r\nfrom base as a\r\nenv b="\xc3\xa9 c"\r\nrun a \xfe \\\r\n  b\r\n'
     data, _ = fixed(before)
     assert data == after
     assert identity(data) == identity(before)

@@ -222,6 +222,12 @@ def test_a_file_where_a_folder_is(context: Path, tmp_path: Path) -> None:
         placed(context, ["d"], "/x", base)
 
 
+def test_a_link_to_nothing_is_told_as_one(context: Path) -> None:
+    (context / "out").symlink_to("/etc/hostname")
+    with pytest.raises(FileError, match="'out' is a symbolic link to /etc/hostname, which is not there"):
+        select(FolderTree(str(context), ()), Selection(("out",)))
+
+
 @pytest.mark.parametrize(
     ("path", "words"),
     [
