@@ -152,7 +152,7 @@ class _Kept:
         self.kind = attrs.get("type", "")
         self.plugin: Any = plugin_of(engine, attrs, writes=True)
         self.attrs = {name: value for name, value in attrs.items() if name != "type"}
-        self.name = attrs.get("ref") or attrs.get("dest") or self.kind
+        self.name = attrs.get("ref") or attrs.get("dest") or attrs.get("bucket") or self.kind
         self.mode = attrs.get("mode") or "min"
         if self.mode not in MODES:
             raise UsageError(f"--cache-to can't be mode={self.mode}", hint=" or ".join(MODES))

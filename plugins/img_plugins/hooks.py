@@ -38,6 +38,7 @@ def img_offers() -> Iterable[Offer]:
         Offer("registry", "distribution", "registries, and who may use them", _ + "registry.access:Registries"),
         Offer("cache", "registry", "results of steps under a name of a registry", _ + "caches.registry:RegistryCache"),
         Offer("cache", "local", "results of steps in a folder", _ + "caches.local:LocalCache"),
+        Offer("cache", "s3", "results of steps in a bucket", _ + "caches.s3:S3Cache"),
         Offer("cache", "inline", "results of steps in the image itself", _ + "caches.inline:InlineCache"),
         Offer("reporter", "plain", "lines of text", _ + "reporters.plain:PlainReporter"),
         Offer("reporter", "tty", "a live display", _ + "reporters.tty:TtyReporter"),

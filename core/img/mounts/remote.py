@@ -244,9 +244,8 @@ def _load(attrs: Attrs, plugin: Any) -> Found:
 
 def _as_source(attrs: Attrs) -> Attrs:
     """The attributes that read what these write."""
-    names = {"dest": "src", "ref": "ref", "tag": "tag", "type": "type"}
-    return {names[name]: value for name, value in attrs.items() if name in names}
+    return {"src" if name == "dest" else name: value for name, value in attrs.items() if name != "ignore-error"}
 
 
 def _name(attrs: Attrs) -> str:
-    return attrs.get("ref") or attrs.get("src") or attrs.get("dest") or attrs["type"]
+    return attrs.get("ref") or attrs.get("src") or attrs.get("dest") or attrs.get("bucket") or attrs["type"]

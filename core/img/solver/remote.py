@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 IMAGES = ("docker-image", "oci-layout")
 """Schemes of sources that are had without fetching anything but documents."""
-PLANNED = ("s3", "gha", "azblob")
+PLANNED = ("gha", "azblob")
 """Types of BuildKit's that img does not have."""
 
 Attrs = Mapping[str, str]
@@ -90,7 +90,7 @@ class _Asked:
     """One cache that was asked."""
 
     def __init__(self, plugin: Any, attrs: Attrs) -> None:
-        self.name = attrs.get("ref") or attrs.get("src") or attrs["type"]
+        self.name = attrs.get("ref") or attrs.get("src") or attrs.get("bucket") or attrs["type"]
         self._kind = attrs["type"]
         self._plugin = plugin
         self._attrs = {name: value for name, value in attrs.items() if name != "type"}

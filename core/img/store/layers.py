@@ -19,15 +19,15 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from img.digest import digest_of
-from img.errors import CacheLost, CorruptBlob, FileError, LayerError, StoreError
+from img.errors import CorruptBlob, FileError, LayerError, StoreError
 from img.files.records import SUFFIX, unprivileged
 from img.oci.spec import Descriptor
-from img.store.blobs import CHUNK, Blobs, disk_error
+from img.store.blobs import Blobs, disk_error
 from img.store.database import Database
 from img.store.forms import Engine, Layer, LayerBlob
 from img.store.locks import locked
@@ -36,9 +36,6 @@ from img.store.using import Using
 
 if TYPE_CHECKING:
     from img.ports import Snapshot
-
-FETCHES = 3
-"""How often a remote layer is fetched whose bytes turn out to be wrong: on the way, or on one of several servers."""
 
 
 class Layers:
@@ -291,28 +288,12 @@ class Layers:
         return None if self._blobs.has(layer.descriptor.digest) else layer
 
     def _fetch(self, layer: Layer) -> None:
-        descriptor = layer.descriptor
-        assert descriptor is not None
-        assert layer.origin is not None
-        cached = "cache" in layer.origin
-        with self._locked(f"blob-{descriptor.digest}"):
-            if self._blobs.has(descriptor.digest):
-                return
-            for attempt in range(FETCHES):
-                try:
-                    with self._engine.open_blob(layer.origin, descriptor) as stream:
-                        chunks = self._counted(iter(partial(stream.read, CHUNK), b""), "pulling", descriptor)
-                        self._blobs.write(chunks, descriptor.digest, descriptor.size)
-                    if cached:
-                        from img.store.cached import unpacks
+        assert layer.descriptor is not None
+        with self._locked(f"blob-{layer.descriptor.digest}"):
+            if not self._blobs.has(layer.descriptor.digest):
+                from img.store.fetch import fetch_blob
 
-                        unpacks(self._blobs, layer)
-                    return
-                except CorruptBlob as error:
-                    if attempt + 1 == FETCHES:
-                        if cached:
-                            raise CacheLost(error.message, digest=descriptor.digest) from error
-                        raise
+                fetch_blob(layer, self._blobs, self._engine, self._counted)
 
     def _squashed(self, group: tuple[str, ...]) -> LayerBlob:
         if (found := self.known(group)) is not None:

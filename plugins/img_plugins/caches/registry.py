@@ -26,6 +26,8 @@ from img_plugins.registry.side_by_side import side_by_side
 
 HASTE = Patience(tries=2, pause=0.1)
 """A cache is not worth the patience that an image is worth."""
+QUESTIONS = 16
+"""Blobs that are asked for at one time: questions are short, so it is the way there and back that counts."""
 SETTLED = 0.3
 """Seconds after which a tag that somebody else wrote at the same time has been written."""
 PLATFORMS = 16
@@ -69,7 +71,7 @@ class RegistryCache:
             if not client.has_blob(blob.digest):
                 gone.add(blob.digest)
 
-        side_by_side(ask, blobs)
+        side_by_side(ask, blobs, QUESTIONS)
         return frozenset(gone)
 
     def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:

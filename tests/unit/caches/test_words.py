@@ -31,7 +31,8 @@ def test_words_that_are_none(word: str) -> None:
 
 WRONG: list[tuple[str, dict[str, str], str]] = [
     ("to", {"type": "nope"}, "there is no cache type 'nope'"),
-    ("to", {"type": "s3", "bucket": "x"}, "type=s3 is not there yet"),
+    ("to", {"type": "gha"}, "type=gha is not there yet"),
+    ("to", {"type": "s3"}, "needs bucket="),
     ("to", {"type": "registry"}, "needs ref="),
     ("to", {"type": "registry", "ref": "h/UPPER"}, "UPPER"),
     ("to", {"type": "registry", "ref": "h/x", "mode": "most"}, "can't be mode=most"),
