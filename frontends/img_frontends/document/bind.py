@@ -267,10 +267,11 @@ class _Binder:
         return self._record(kind.type, value, path, _names(kind.type))
 
     def _record(self, type: type[Any], value: Value, path: str, known: tuple[str, ...]) -> Any:
+        before = len(self.problems)
         fields = self._fields(type, value, path, known)
         missing = [one for one in keys(type) if one.required and one.attribute not in fields]
         if missing:
-            if any(not one.spread and any(entry.name == one.name for entry in value.entries) for one in missing):
+            if len(self.problems) > before:
                 raise _Told()
             one = missing[0]
             if one.spread:

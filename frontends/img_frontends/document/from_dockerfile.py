@@ -249,7 +249,7 @@ class _Converter:
             given = {name: switch(i, name) for name in ("keep-git-dir", "unpack") if i.flag(name) is not None}
             git, unpack = given.get("keep-git-dir"), given.get("unpack")
             checksum = self._flag(i, "checksum")
-            return model.Add(to, tuple(paths), inline, owner, mode, link, checksum, git, unpack, exclude)
+            return model.Add(tuple(paths), inline, owner, mode, link, checksum, git, unpack, exclude, to=to)
         origin = i.flag("from") or ""
         plain = not (paths or link or parents or exclude or origin) and len(inline) == 1
         if plain and inline[0].name == delimiter(inline[0].text) and not (to in (".", "..") or to.endswith(FOLDERS)):
@@ -257,7 +257,7 @@ class _Converter:
         if origin:
             flag = next(flag for flag in i.flags if flag.name == "from")
             origin = self._origin(stage, origin, i.line.place(flag.offset))
-        return model.Copy(to, tuple(paths), origin, inline, owner, mode, link, parents, exclude)
+        return model.Copy(origin, tuple(paths), inline, owner, mode, link, parents, exclude, to=to)
 
     def _heredocs(self, i: Instruction) -> list[Any]:
         found = [heredoc_of(i, word) for word in i.words]

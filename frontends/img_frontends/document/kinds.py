@@ -122,12 +122,14 @@ class Key:
     spread: bool
 
 
-def key(kind: Kind, words: str, default: Any = MISSING, name: str = "", spread: bool = False) -> Any:
+def key(
+    kind: Kind, words: str, default: Any = MISSING, name: str = "", spread: bool = False, named: bool = False
+) -> Any:
     """A dataclass field that is a key of a document. Without a default it has to be there. A `spread` field's keys stand
-    in the table of the record itself."""
+    in the table of the record itself. A `named` one is given to the class by name only."""
     metadata = {"kind": kind, "words": words, "name": name, "spread": spread}
     if default is MISSING:
-        return field(metadata=metadata)
+        return field(metadata=metadata, kw_only=named)
     return field(default=default, metadata=metadata)
 
 
