@@ -30,6 +30,8 @@ def schema() -> int:
     from img.plan import Answers
 
     with open_session() as session:
-        asked = session.engine.load("frontend", "yaml").call("schema", FrontendRequest("", b""), Answers(session.engine))
+        asked = session.engine.load("frontend", "yaml").call(
+            "schema", FrontendRequest("", b""), Answers(session.engine)
+        )
     sys.stdout.write(asked.text)
     return 0

@@ -25,12 +25,14 @@ def outline(request: FrontendRequest, resolver: Resolver, read: Read) -> Report:
     """The arguments of the document, and the stage that is built."""
     document = load(request, resolver, read)
     goal, _ = goal_of(document, flatten(document), request.target)
-    args = [
+    args: list[dict[str, Any]] = [
         {"name": name, "description": arg.description, "value": arg.default, "type": arg.type, "choices": arg.choices}
         for name, arg in document.args
     ]
     rows = [(one["name"], one["value"] or "", one["description"] or ", ".join(one["choices"])) for one in args]
-    text = f"TARGET: {goal.name or 'default'}\n" + (_columns(("BUILD ARG", "VALUE", "DESCRIPTION"), rows) if rows else "")
+    text = f"TARGET: {goal.name or 'default'}\n" + (
+        _columns(("BUILD ARG", "VALUE", "DESCRIPTION"), rows) if rows else ""
+    )
     return Report(text, {"name": goal.name or "default", "args": args})
 
 
@@ -39,14 +41,19 @@ def targets(request: FrontendRequest, resolver: Resolver, read: Read) -> Report:
     document = load(request, resolver, read)
     flats = flatten(document)
     goal, _ = goal_of(document, flats, "")
-    listed = [{"name": name, "stage": one.stage, "default": name == document.default} for name, one in document.targets]
+    listed: list[dict[str, Any]] = [
+        {"name": name, "stage": one.stage, "default": name == document.default} for name, one in document.targets
+    ]
     named = {name for name, _ in document.targets}
     for flat in flats:
         if flat.name not in named:
             chosen = flat is goal and document.default not in named
             listed.append({"name": flat.name, "base": flat.stage.base, "default": chosen})
     rows = [
-        (f"{one['name'] or 'default'}{' (default)' if one['default'] else ''}", one.get("stage") or one.get("base") or "")
+        (
+            f"{one['name'] or 'default'}{' (default)' if one['default'] else ''}",
+            one.get("stage") or one.get("base") or "",
+        )
         for one in listed
     ]
     return Report(_columns(("TARGET", "FROM"), rows), {"targets": listed})

@@ -83,5 +83,3 @@ def _short(kind: Record, value: Any) -> Plain:
         if set(found) == {name}:
             return found[name]
     return found
-
-

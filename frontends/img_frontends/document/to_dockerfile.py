@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from img.errors import FrontendError, Place
 from img_frontends.common.problems import joined
+from img_frontends.dockerfile.files import LAYERS
 from img_frontends.dockerfile.heredocs import opening
 from img_frontends.dockerfile.parse import parse
 from img_frontends.dockerfile.printer import instruction
@@ -20,7 +21,6 @@ from img_frontends.document.instructions import at, delimiter, of_arg, of_from
 from img_frontends.document.lower import goal_of, stretches
 from img_frontends.document.model import Arg, Document
 from img_frontends.document.words import same
-from img_frontends.dockerfile.files import LAYERS
 
 ESCAPE = "\\"
 SPLIT = ("COPY", "ADD", "VOLUME")

@@ -11,15 +11,14 @@ _BARE = re.compile(
     r"(?!#|--|<<)[A-Za-z0-9_./:@%+,~*?=$\-]+\Z|[A-Za-z0-9_./:@%+,~*?=\-]*\$\{[A-Za-z0-9_:.-]+\}[\w./:@-]*\Z"
 )
 _NAMES = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
-_NESTED = re.compile(
-    r"""(\$\{[A-Za-z_]\w*:?[-+?])("(?:[^"'\\{}$`]|\$\w+|\$\{\w+\})*"|'[^"'\\{}$`]*')\}"""
-)
+_NESTED = re.compile(r"""(\$\{[A-Za-z_]\w*:?[-+?])("(?:[^"'\\{}$`]|\$\w+|\$\{\w+\})*"|'[^"'\\{}$`]*')\}""")
 """A variable whose other word is all in quotes, which a document does not need."""
 
 
 def word(text: str) -> str:
     """The word that is expanded to what `text` says: itself, or in double quotes."""
-    return text if _BARE.match(text) else f'"{_inside(text)}"'
+    unclosed = text.count("${") > text.count("}")  # quotes would stand in the way of the message
+    return text if unclosed or _BARE.match(text) else f'"{_inside(text)}"'
 
 
 def _inside(text: str) -> str:

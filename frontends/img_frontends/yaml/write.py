@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import yaml
+
 from img_frontends.document.model import Document, Stage
 from img_frontends.document.plain import plain
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
+
 from img_frontends.document.kinds import (
     Command,
     Flag,
@@ -24,7 +25,26 @@ from img_frontends.document.model import SETTINGS, Document, Health, Setting, St
 
 ANY = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=12)
 ODD = st.sampled_from(
-    ["", "yes", "null", "~", "1.10", "0755", "a: b", "- a", "#x", "'", '"', "a\nb\n", "  x\n", "x\n\n", "'''", "\\", "\t", "é\u2028"]
+    [
+        "",
+        "yes",
+        "null",
+        "~",
+        "1.10",
+        "0755",
+        "a: b",
+        "- a",
+        "#x",
+        "'",
+        '"',
+        "a\nb\n",
+        "  x\n",
+        "x\n\n",
+        "'''",
+        "\\",
+        "\t",
+        "é\u2028",
+    ]
 )
 WORDS = st.one_of(st.sampled_from(["a", "/src", "$A", "x y", "1000"]), ANY, ODD)
 NAMES = st.from_regex(r"\A[a-z][a-z0-9_]{0,5}\Z")
@@ -98,7 +118,11 @@ def documents() -> st.SearchStrategy[Document]:
     """Whole documents, of one stage or of several. A lone stage that says nothing would not be there."""
     several = st.dictionaries(NAMES, record(Stage), min_size=1, max_size=3).map(lambda found: (*found.items(),))
     stages = st.one_of(several, record(Stage).filter(lambda stage: bool(stage.base)).map(single))
-    fields = {key.attribute: st.one_of(st.just(key.default), of(key.kind)) for key in keys(Document) if key.attribute != "stages"}
+    fields = {
+        key.attribute: st.one_of(st.just(key.default), of(key.kind))
+        for key in keys(Document)
+        if key.attribute != "stages"
+    }
     return st.builds(Document, **fields, stages=stages, comments=COMMENTS)
 
 

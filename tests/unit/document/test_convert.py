@@ -1,14 +1,11 @@
 """Every way there and back gives the same image; what can't be said is named with its place."""
 
 import pytest
-from img.errors import FrontendError
-from img_frontends.document.convert import written
-from img_frontends.document.from_dockerfile import from_dockerfile
-from img_frontends.document.include import load
-from img_frontends.dockerfile.parse import parse
-from img_frontends.dockerfile.reader import read
 from tests.documents.apps import APPS
 from tests.documents.lowering import definition, document, images
+
+from img_frontends.document.convert import written
+from img_frontends.document.from_dockerfile import from_dockerfile
 
 FORMS = ("yaml", "toml", "json")
 

@@ -1,12 +1,13 @@
 """The Dockerfiles that people write, as documents and back: the same images."""
 
 import pytest
-from img.ports import BaseImage
-from img_frontends.document.convert import written
-from img_frontends.document.from_dockerfile import from_dockerfile
 from tests.documents.lowering import definition, document, images
 from tests.unit.dockerfile import corpus
 from tests.unit.dockerfile.lowering import BASE, Resolver, image
+
+from img.ports import BaseImage
+from img_frontends.document.convert import written
+from img_frontends.document.from_dockerfile import from_dockerfile
 
 REFUSED = ("heredoc-quoted-name", "empty-values")
 """Files for the parser alone, which no build takes."""

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import jsonschema
 from hypothesis import HealthCheck, given, settings
+from tests.documents.lowering import document
+from tests.unit.document.strategies import documents
+
 from img_frontends.document.convert import written
 from img_frontends.document.model import Document
 from img_frontends.document.plain import plain
 from img_frontends.document.schema import schema
-from tests.documents.lowering import document
-from tests.unit.document.strategies import documents
 
 LONG = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 VALIDATOR = jsonschema.Draft202012Validator(schema())

@@ -3,15 +3,40 @@
 import random
 
 import pytest
-from img.errors import FrontendError
-from img_frontends.document.convert import FORMS, written
-from img_frontends.document.include import load
-from img.ports import FrontendRequest
 from tests.documents.apps import APPS
 from tests.documents.lowering import READERS, definition
 from tests.unit.dockerfile.lowering import Resolver
 
-PIECES = ("\n", "  ", ":", "-", "[", "]", "{", "}", "'", '"', "#", "&a", "*a", "$", "${", "\\", "null", "1.5", "!!x", "=", "\t", "\0", "é")
+from img.errors import FrontendError
+from img.ports import FrontendRequest
+from img_frontends.document.convert import FORMS, written
+from img_frontends.document.include import load
+
+PIECES = (
+    "\n",
+    "  ",
+    ":",
+    "-",
+    "[",
+    "]",
+    "{",
+    "}",
+    "'",
+    '"',
+    "#",
+    "&a",
+    "*a",
+    "$",
+    "${",
+    "\\",
+    "null",
+    "1.5",
+    "!!x",
+    "=",
+    "\t",
+    "\0",
+    "é",
+)
 
 
 def mutated(text: str, chance: random.Random) -> str:
