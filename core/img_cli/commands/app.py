@@ -143,6 +143,26 @@ def lint(
     return act(context, file, fix, diff, json)
 
 
+@app.command()
+def convert(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The build file, or - for standard input.")],
+    to: Annotated[str, _one("--to", help="dockerfile, yaml, toml or json.")],
+    frontend: Annotated[str, _one("--frontend", help="Who reads the file (see img plugins).")] = "",
+) -> int:
+    """Print a build file in another form that builds the same image."""
+    from img_cli.commands.convert import convert as act
+
+    return act(file, to, frontend)
+
+
+@app.command()
+def schema() -> int:
+    """Print the JSON Schema of img.yaml and img.toml, for editors."""
+    from img_cli.commands.convert import schema as act
+
+    return act()
+
+
 app.registered_commands.extend(images_app.app.registered_commands)
 
 

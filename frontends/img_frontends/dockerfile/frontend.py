@@ -25,10 +25,6 @@ class DockerfileFrontend:
 
     def call(self, name: str, request: FrontendRequest, resolver: Resolver) -> Report:
         """See `img.ports.Frontend`. Each answer's fields are those of BuildKit's sub-request (`calls.answer`)."""
-        if name == "convert":
-            from img_frontends.document.convert import convert
-
-            return convert(request, resolver, None)
         from img_frontends.dockerfile.calls.answer import answer
 
         return answer(name, request, resolver)

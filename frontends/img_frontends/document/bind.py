@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 from img.errors import FrontendError, Place
@@ -176,7 +177,7 @@ class _Binder:
         found = []
         for number, item in enumerate(value.items):
             before = len(self.problems)
-            made = self._tried(lambda item=item, number=number: self.value(kind, item, f"{path}[{number}]"))
+            made = self._tried(partial(self.value, kind, item, f"{path}[{number}]"))
             if len(self.problems) == before:
                 found.append(made)
         return found
@@ -231,7 +232,7 @@ class _Binder:
             if kind.pattern and not re.fullmatch(kind.pattern, entry.name):
                 self.problems.append(self._wrong(where, entry, f"expected {kind.said}, not {entry.name[:80]!r}"))
                 continue
-            item = self._tried(lambda entry=entry, where=where: self._item(kind.item, entry, where))
+            item = self._tried(partial(self._item, kind.item, entry, where))
             if item is not None:
                 found.append((entry.name, item))
         return tuple(found)
@@ -267,10 +268,11 @@ class _Binder:
         return self._record(kind.type, value, path, _names(kind.type))
 
     def _record(self, type: type[Any], value: Value, path: str, known: tuple[str, ...]) -> Any:
+        before = len(self.problems)
         fields = self._fields(type, value, path, known)
         missing = [one for one in keys(type) if one.required and one.attribute not in fields]
         if missing:
-            if any(not one.spread and any(entry.name == one.name for entry in value.entries) for one in missing):
+            if len(self.problems) > before:
                 raise _Told()
             one = missing[0]
             if one.spread:
@@ -299,7 +301,7 @@ class _Binder:
             at[entry.name] = self._place(entry.value)
             at |= self._inner(entry.name, entry.value)
             before = len(self.problems)
-            made = self._tried(lambda one=one, entry=entry, where=where: self._field(one, entry, where))
+            made = self._tried(partial(self._field, one, entry, where))
             if len(self.problems) > before and made is None:
                 continue
             self._keep(fields, one, made, entry, value, path)

@@ -25,7 +25,7 @@ def outline(request: FrontendRequest, resolver: Resolver, read: Read) -> Report:
     """The arguments of the document, and the stage that is built."""
     document = load(request, resolver, read)
     goal, _ = goal_of(document, flatten(document), request.target)
-    args = [
+    args: list[dict[str, Any]] = [
         {"name": name, "description": arg.description, "value": arg.default, "type": arg.type, "choices": arg.choices}
         for name, arg in document.args
     ]
@@ -41,7 +41,9 @@ def targets(request: FrontendRequest, resolver: Resolver, read: Read) -> Report:
     document = load(request, resolver, read)
     flats = flatten(document)
     goal, _ = goal_of(document, flats, "")
-    listed = [{"name": name, "stage": one.stage, "default": name == document.default} for name, one in document.targets]
+    listed: list[dict[str, Any]] = [
+        {"name": name, "stage": one.stage, "default": name == document.default} for name, one in document.targets
+    ]
     named = {name for name, _ in document.targets}
     for flat in flats:
         if flat.name not in named:

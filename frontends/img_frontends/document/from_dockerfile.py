@@ -174,7 +174,7 @@ class _Converter:
         return tuple(found.items())
 
     def _health(self, i: Instruction) -> model.Health:
-        kind, _, rest = i.text.partition(" ") if " " in i.text else (i.text, "", "")
+        kind = i.text.split(None, 1)[0]
         flags = {flag.name.replace("-", "_"): flag.value or "" for flag in i.flags}
         retries = flags.pop("retries", None)
         given: dict[str, Any] = {**flags, "retries": None if retries is None else int(retries)}
@@ -187,10 +187,9 @@ class _Converter:
             raise self._unsaid("a check by a command named none", i.line.whole)
         if text.startswith("["):
             try:
-                argv = json.loads(text)
-                return model.Health(tuple(argv), **given)
+                return model.Health(tuple(json.loads(text)), **given)
             except ValueError:
-                pass
+                return model.Health(text, **given)
         return model.Health(text, **given)
 
     def _run(self, stage: Stretch, i: Instruction) -> model.Run:
@@ -251,7 +250,18 @@ class _Converter:
             given = {name: switch(i, name) for name in ("keep-git-dir", "unpack") if i.flag(name) is not None}
             git, unpack = given.get("keep-git-dir"), given.get("unpack")
             checksum = self._flag(i, "checksum")
-            return model.Add(to, tuple(paths), inline, owner, mode, link, checksum, git, unpack, exclude)
+            return model.Add(
+                paths=tuple(paths),
+                inline=inline,
+                to=to,
+                owner=owner,
+                mode=mode,
+                link=link,
+                checksum=checksum,
+                keep_git_dir=git,
+                unpack=unpack,
+                exclude=exclude,
+            )
         origin = i.flag("from") or ""
         plain = not (paths or link or parents or exclude or origin) and len(inline) == 1
         if plain and inline[0].name == delimiter(inline[0].text) and not (to in (".", "..") or to.endswith(FOLDERS)):
@@ -259,7 +269,17 @@ class _Converter:
         if origin:
             flag = next(flag for flag in i.flags if flag.name == "from")
             origin = self._origin(stage, origin, i.line.place(flag.offset))
-        return model.Copy(to, tuple(paths), origin, inline, owner, mode, link, parents, exclude)
+        return model.Copy(
+            origin=origin,
+            paths=tuple(paths),
+            inline=inline,
+            to=to,
+            owner=owner,
+            mode=mode,
+            link=link,
+            parents=parents,
+            exclude=exclude,
+        )
 
     def _heredocs(self, i: Instruction) -> list[Any]:
         found = [heredoc_of(i, word) for word in i.words]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from typing import Any
@@ -122,12 +122,14 @@ class Key:
     spread: bool
 
 
-def key(kind: Kind, words: str, default: Any = MISSING, name: str = "", spread: bool = False) -> Any:
+def key(
+    kind: Kind, words: str, default: Any = MISSING, name: str = "", spread: bool = False, named: bool = False
+) -> Any:
     """A dataclass field that is a key of a document. Without a default it has to be there. A `spread` field's keys stand
-    in the table of the record itself."""
+    in the table of the record itself. A `named` one is given to the class by name only."""
     metadata = {"kind": kind, "words": words, "name": name, "spread": spread}
     if default is MISSING:
-        return field(metadata=metadata)
+        return field(metadata=metadata, kw_only=named)
     return field(default=default, metadata=metadata)
 
 
@@ -136,9 +138,14 @@ def places() -> Any:
     return field(default_factory=dict, compare=False, repr=False, kw_only=True)
 
 
-@cache
-def keys(type: Hashable) -> tuple[Key, ...]:
+def keys(type: type[Any]) -> tuple[Key, ...]:
     """The keys of a record."""
+    record: Any = type  # a class is hashable, which mypy does not see of one whose objects are not
+    return _keys(record)
+
+
+@cache
+def _keys(record: Any) -> tuple[Key, ...]:
     return tuple(
         Key(
             one.metadata["name"] or one.name.replace("_", "-"),
@@ -149,6 +156,6 @@ def keys(type: Hashable) -> tuple[Key, ...]:
             one.default is MISSING,
             one.metadata["spread"],
         )
-        for one in fields(type)  # type: ignore[arg-type]
+        for one in fields(record)
         if "kind" in one.metadata
     )

@@ -150,10 +150,10 @@ class Inline:
 class Copy:
     """Files of the context, of a stage or of an image. As a list: the sources, then the destination."""
 
-    to: str = key(TEXT, "The destination; a / at the end says folder.")
-    paths: tuple[str, ...] = key(Many(TEXT, lone=True), "What is copied; wildcards are allowed.", ())
     origin: str = key(TEXT, "A stage, a named context or an image; without it the context.", "", "from")
+    paths: tuple[str, ...] = key(Many(TEXT, lone=True), "What is copied; wildcards are allowed.", ())
     inline: tuple[Inline, ...] = key(Many(Record(Inline)), "Files that stand in the document.", ())
+    to: str = key(TEXT, "The destination; a / at the end says folder.", named=True)
     owner: str = key(TEXT, "user[:group]; without it as the source has it from a stage, else 0:0.", "")
     mode: str = key(MODE, "The mode of what is copied.", "")
     link: bool = key(FLAG, "A layer that does not depend on what is below.", False)
@@ -166,9 +166,9 @@ class Copy:
 class Add:
     """Files of the context, URLs and git repositories; archives are unpacked. As a list: sources, then destination."""
 
-    to: str = key(TEXT, "The destination; a / at the end says folder.")
     paths: tuple[str, ...] = key(Many(TEXT, lone=True), "Paths, http(s) URLs and git repositories.", ())
     inline: tuple[Inline, ...] = key(Many(Record(Inline)), "Files that stand in the document.", ())
+    to: str = key(TEXT, "The destination; a / at the end says folder.", named=True)
     owner: str = key(TEXT, "user[:group].", "")
     mode: str = key(MODE, "The mode of what is added.", "")
     link: bool = key(FLAG, "A layer that does not depend on what is below.", False)

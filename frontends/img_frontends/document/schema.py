@@ -38,8 +38,8 @@ def schema() -> Schema:
     return {
         "$schema": DIALECT,
         "title": "img document",
-        "description": "A build file of img in YAML or TOML.",
         **top,
+        "description": "A build file of img in YAML or TOML.",
         "$defs": dict(sorted(maker.definitions.items())),
     }
 

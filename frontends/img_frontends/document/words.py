@@ -17,7 +17,8 @@ _NESTED = re.compile(r"""(\$\{[A-Za-z_]\w*:?[-+?])("(?:[^"'\\{}$`]|\$\w+|\$\{\w+
 
 def word(text: str) -> str:
     """The word that is expanded to what `text` says: itself, or in double quotes."""
-    return text if _BARE.match(text) else f'"{_inside(text)}"'
+    unclosed = text.count("${") > text.count("}")  # quotes would stand in the way of the message
+    return text if unclosed or _BARE.match(text) else f'"{_inside(text)}"'
 
 
 def _inside(text: str) -> str:

@@ -26,6 +26,13 @@ class Call:
     results: tuple[str, ...] = ("result.json", "result.txt")
 
 
+def convert(request: FrontendRequest, resolver: Resolver) -> Report:
+    """The file in another form: see `img_frontends.document.convert`."""
+    from img_frontends.document.convert import convert
+
+    return convert(request, resolver, None)
+
+
 def describe(request: FrontendRequest, resolver: Resolver) -> Report:
     """What can be asked. The file does not matter."""
     listed = [
@@ -63,6 +70,13 @@ CALLS = {
     "targets": Call("frontend.targets", "1.0.0", "List the stages that can be built", targets),
     "describe": Call("frontend.subrequests.describe", "1.0.0", "List what can be asked", describe),
     "fix": Call("frontend.fix", "1.0.0", "Repair what can be repaired without a change to the image", fix),
+    "convert": Call(
+        "frontend.convert",
+        "1.0.0",
+        "Say the same in another form",
+        convert,
+        options=(("to", "dockerfile, yaml, toml or json"),),
+    ),
 }
 
 ALIASES = {"lint": "check", "subrequests.describe": "describe"}

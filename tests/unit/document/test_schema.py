@@ -1,0 +1,45 @@
+"""The shipped schema is the model's; it takes the examples, and refuses what the reader refuses."""
+
+import json
+import tomllib
+from importlib.resources import files
+
+import jsonschema
+import pytest
+import yaml
+from img_frontends.document.schema import schema, text
+from tests.documents.apps import APPS
+
+VALIDATOR = jsonschema.Draft202012Validator(schema())
+
+
+def test_it_is_the_shipped_one() -> None:
+    shipped = files("img_frontends.document").joinpath("img.schema.json").read_text(encoding="utf-8")
+    assert shipped == text(), "write it anew: img schema > frontends/img_frontends/document/img.schema.json"
+    VALIDATOR.check_schema(schema())
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_examples(name: str) -> None:
+    loose = APPS[name].yaml.replace("mode: 0755", 'mode: "0755"')
+    VALIDATOR.validate(yaml.safe_load(loose))
+    VALIDATOR.validate(tomllib.loads(APPS[name].toml))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"from": "a", "step": []},
+        {"from": ["a"]},
+        {"from": "a", "steps": [{"run": "x", "user": "y"}]},
+        {"from": "a", "steps": [{}]},
+        {"from": "a", "steps": [{"copy": {"paths": "a"}}]},
+        {"from": "a", "steps": [{"run": {"command": "x", "network": "nome"}}]},
+        {"stages": {"a": {"from": "b"}}, "from": "a"},
+        {"stages": {"A": {"from": "b"}}},
+        {"from": "a", "healthcheck": {"command": "x", "interval": "soon"}},
+    ],
+    ids=json.dumps,
+)
+def test_refused(wrong: object) -> None:
+    assert not VALIDATOR.is_valid(wrong)
