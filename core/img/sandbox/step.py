@@ -38,7 +38,7 @@ def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply
     os.close(writer)
     for fd in fds:
         os.close(fd)
-    status = _wait(init, job)
+    status = wait_for(init, job)
     trouble = read_all(reader)
     if trouble:
         stage, number, text, name = trouble.decode("utf-8", "replace").split("\0")[:4]
@@ -46,7 +46,7 @@ def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply
     return {"status": os.waitstatus_to_exitcode(status)}
 
 
-def _wait(init: int, job: socket.socket) -> int:
+def wait_for(init: int, job: socket.socket) -> int:
     """Wait for process 1 to end; kill it if the engine says so or is gone."""
     pidfd = os.pidfd_open(init)
     watched = select.poll()
