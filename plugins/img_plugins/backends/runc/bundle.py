@@ -33,8 +33,7 @@ def config(step: Json, environment: dict[str, str], root: str, seccomp: Json | N
     }
     if not userns:
         linux["resources"] = {"devices": [{"allow": True, "access": "rwm"}]}
-        if step.get("cgroup"):
-            linux["cgroupsPath"] = f"/{step['cgroup'].strip('/')}/{step['id']}"
+        linux["cgroupsPath"] = cgroup(step)
     if seccomp is not None and not insecure:
         linux["seccomp"] = seccomp
     return {
@@ -45,6 +44,12 @@ def config(step: Json, environment: dict[str, str], root: str, seccomp: Json | N
         "mounts": [*_system(step, insecure, userns and not alone), *map(_mount, step["mounts"])],
         "linux": linux,
     }
+
+
+def cgroup(step: Json) -> str:
+    """The path of the container's cgroup below every cgroup filesystem."""
+    parent = str(step.get("cgroup") or "").strip("/")
+    return f"/{parent}/{step['id']}" if parent else f"/{step['id']}"
 
 
 def _process(step: Json, environment: dict[str, str], insecure: bool) -> Json:

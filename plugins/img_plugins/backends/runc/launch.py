@@ -7,6 +7,7 @@ container at once, whatever the runtime is and however it would rather be asked.
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import re
@@ -20,14 +21,14 @@ from typing import Any
 
 from img.sandbox import libc, root, secrets
 from img.sandbox.step import Reply, read_all, wait_for
-from img_plugins.backends.runc.bundle import config
+from img_plugins.backends.runc.bundle import cgroup, config
 from img_plugins.backends.runc.seccomp import profile
 
 ERRORS = (
     (r"exec format error", "exec", errno.ENOEXEC),
     (r"chdir to cwd|cwd", "cwd", errno.EACCES),
     (r"executable file .*not found|no such file or directory.*exec|exec.*no such file", "exec", errno.ENOENT),
-    (r"exec.*permission denied|permission denied.*exec", "exec", errno.EACCES),
+    (r"exec.*permission denied|permission denied.*exec|open executable", "exec", errno.EACCES),
 )
 """What runtimes say when it is the build file that is wrong."""
 
@@ -36,6 +37,8 @@ def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
     """See `img.sandbox.step.supervise`. ``runtime`` is the program; ``unmanaged``, whether it can do without cgroups."""
     reader, writer = os.pipe()
     step = {**step, "id": f"img-{os.urandom(8).hex()}"}
+    libc.prctl(libc.PR_SET_PDEATHSIG, 0)  # if the helper dies, cgroups are still to be removed
+    helper = os.pidfd_open(os.getppid())
     libc.unshare(libc.CLONE_NEWPID)
     init = os.fork()
     if init == 0:
@@ -44,9 +47,10 @@ def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
     os.close(writer)
     for fd in fds:
         os.close(fd)
-    status = os.waitstatus_to_exitcode(wait_for(init, job))
+    status = os.waitstatus_to_exitcode(wait_for(init, job, helper))
+    os.close(helper)
     told = read_all(reader).decode("utf-8", "replace")
-    _sweep_cgroups(step["id"])
+    _sweep_cgroups(cgroup(step))
     if told:
         return {"failed": _classified(told, step)}
     return {"status": status if status >= 0 else 128 - status}
@@ -59,6 +63,8 @@ def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         libc.unshare(libc.CLONE_NEWNS)
         libc.mount("proc", "/proc", "proc", libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC)
+        if _unmanaged(step):  # it looks there all the same, and refuses trees that v1 and v2 share
+            libc.mount("tmpfs", "/sys/fs/cgroup", "tmpfs", libc.MS_RDONLY, "size=0k")
         memory = fds[2] if len(fds) > 2 else None
         environment = secrets.environment(step, memory)
         root.lay_out(step, memory)
@@ -88,7 +94,7 @@ def _bundle(step: dict[str, Any], environment: dict[str, str]) -> str:
 def _runtime(step: dict[str, Any], bundle: str, fds: list[int]) -> int:
     """Run the runtime and reap whatever falls to this process; returns how the runtime ended."""
     argv = [step["runtime"], "--root", f"{bundle}/state", "--log", f"{bundle}/log", "--log-format", "json"]
-    if step["unmanaged"] and not step.get("cgroup"):
+    if _unmanaged(step):
         argv += ["--cgroup-manager", "disabled"]
     argv += ["run", "--bundle", bundle, step["id"]]
     child = os.fork()
@@ -109,6 +115,10 @@ def _runtime(step: dict[str, Any], bundle: str, fds: list[int]) -> int:
             return os.waitstatus_to_exitcode(status)
 
 
+def _unmanaged(step: dict[str, Any]) -> bool:
+    return bool(step["unmanaged"]) and not step.get("cgroup")
+
+
 def _errors(log: str) -> Iterator[str]:
     """What the runtime itself complained of."""
     for line in log.splitlines():
@@ -126,13 +136,11 @@ def _classified(told: str, step: dict[str, Any]) -> list[Any]:
     return ["container", 0, told.strip().replace("\n", "; "), os.path.basename(step["runtime"])]
 
 
-def _sweep_cgroups(id: str) -> None:
+def _sweep_cgroups(path: str) -> None:
     """Remove the cgroups of a container whose runtime had no chance to."""
-    for folder, names, _ in os.walk("/sys/fs/cgroup"):
-        for name in [name for name in names if name == id or name == f"{id}.scope"]:
-            with suppress(OSError):
-                os.rmdir(f"{folder}/{name}")
-        names[:] = [name for name in names if folder.count("/") < 6]
+    for place in (f"/sys/fs/cgroup{path}", *glob.glob(f"/sys/fs/cgroup/*{path}")):
+        with suppress(OSError):
+            os.rmdir(place)
 
 
 def does_without_cgroups(program: str) -> bool:
