@@ -10,6 +10,7 @@ development files. The policy is in `policy.py` beside this file, in the words o
 from __future__ import annotations
 
 import ctypes
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -131,6 +132,26 @@ def program(machine: str) -> bytes:
     return made.export()
 
 
+OCI = OUT.parents[3] / "plugins/img_plugins/backends/runc/seccomp.json"
+OPERATORS = {"masked": "SCMP_CMP_MASKED_EQ", "==": "SCMP_CMP_EQ", "<": "SCMP_CMP_LT", ">": "SCMP_CMP_GT"}
+
+
+def document() -> str:
+    """The same policy for OCI runtimes: what is allowed, and by machine its architectures and conditions."""
+    machines = {
+        machine: {
+            "architectures": [f"SCMP_ARCH_{name.upper()}" for name in names],
+            "conditions": {
+                name: [[[arg, OPERATORS[op], a, b] for arg, op, a, b in one] for one in alternatives]
+                for name, alternatives in policy.conditions(names[0]).items()
+            },
+        }
+        for machine, names in ARCHITECTURES.items()
+    }
+    found = {"allowed": sorted(policy.ALLOWED), "missing": sorted(policy.MISSING), "machines": machines}
+    return json.dumps(found, indent=1, sort_keys=True) + "\n"
+
+
 def main() -> int:
     if version() != VERSION:
         print(f"needs libseccomp {VERSION}, this is {version()}", file=sys.stderr)
@@ -147,6 +168,11 @@ def main() -> int:
         else:
             path.write_bytes(data)
             print(f"{path.name}: {len(data) // 8} instructions")
+    if sys.argv[1:] == ["--check"]:
+        if not OCI.exists() or OCI.read_text() != document():
+            stale.append(OCI.name)
+    else:
+        OCI.write_text(document())
     if stale:
         print(f"out of date: {', '.join(stale)}", file=sys.stderr)
     return 1 if stale else 0

@@ -19,6 +19,7 @@ def img_offers() -> Iterable[Offer]:
             "namespaces and overlayfs, nothing to install",
             _ + "backends.chroot.backend:ChrootBackend",
         ),
+        Offer("backend", "runc", "containers of runc, crun or youki", _ + "backends.runc.backend:RuncBackend"),
         Offer("source", "local", "a folder of this machine", _ + "sources.local:LocalSource"),
         Offer(
             "source",
@@ -60,5 +61,6 @@ def img_settings() -> Iterable[Setting]:
             "cgroup_parent", "the cgroup that steps run in, below every cgroup filesystem", "IMG_CGROUP_PARENT", ""
         ),
         Setting("registries", "the file that says how registries are reached: registries.toml", "IMG_REGISTRIES"),
+        Setting("runtime", "the OCI runtime of the backend runc, by name or path", "IMG_RUNTIME", ""),
         Setting("cdi", "folders with device specifications (CDI), parted by :", "IMG_CDI", "/etc/cdi:/var/run/cdi"),
     ]

@@ -9,7 +9,6 @@ it does not get: with it, it could leave its root, and trace the builder.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import time
@@ -17,7 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from img.sandbox import cgroups, libc, process
-from img.sandbox.step import Reply, read_all
+from img.sandbox.step import Reply, read_all, wait_for
 
 CAPABILITIES = tuple(number for number in process.DEFAULT_CAPABILITIES if number != 18)
 """Docker's without sys_chroot."""
@@ -62,7 +61,7 @@ def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply
     for fd in fds:
         os.close(fd)
     try:
-        status = _wait(child, job, helper)
+        status = wait_for(child, job, helper)
     finally:
         end_all()
         os.close(helper)
@@ -94,24 +93,6 @@ def _become(step: dict[str, Any], fds: list[int], failure: int, job: socket.sock
         os.write(failure, f"{stage}\0000\0{type(error).__name__}: {error}\0".encode("utf-8", "replace"))
         os._exit(125)
     process.run(step, fds, failure)
-
-
-def _wait(child: int, job: socket.socket, helper: int) -> int:
-    """The wait status of the step's process; it and all others are killed if the engine says so or is gone."""
-    pidfd = os.pidfd_open(child)
-    watched = select.poll()
-    watched.register(pidfd, select.POLLIN)
-    watched.register(job, select.POLLIN | select.POLLHUP)
-    watched.register(helper, select.POLLIN)
-    try:
-        while True:
-            for fd, _ in watched.poll():
-                if fd == pidfd:
-                    return os.waitpid(child, 0)[1]
-                os.kill(child, signal.SIGKILL)
-                watched.unregister(fd)
-    finally:
-        os.close(pidfd)
 
 
 def end_all() -> None:

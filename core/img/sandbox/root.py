@@ -43,15 +43,8 @@ _SAFE = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
 def enter(step: dict[str, Any], memory: int | None = None) -> None:
     """Make the root of `step` and move into it; `memory` holds its secrets. Raises `OSError` naming the mount that
     failed."""
-    work = step["work"]
-    if memory is not None:
-        secrets.lay_out(work, step["mounts"], memory)
-    for item in step["mounts"]:
-        if item["kind"] == "view":
-            _lay_over(item, step["mounts"])
-    _make_stubs(work, step["mounts"])
-    overlay(work, step["lower"], step["upper"], 0 if step.get("insecure") else libc.MS_NODEV)
-    os.chdir(f"{work}/root")
+    lay_out(step, memory)
+    os.chdir(f"{step['work']}/root")
     outside = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     libc.pivot_root(".", ".")
     os.fchdir(outside)
@@ -64,6 +57,19 @@ def enter(step: dict[str, Any], memory: int | None = None) -> None:
     libc.umount(".", libc.MNT_DETACH)
     os.close(outside)
     os.chdir("/")
+
+
+def lay_out(step: dict[str, Any], memory: int | None = None) -> None:
+    """Mount the root of `step` at ``root`` in its folder ``work``, and make its mounts ready: ``secret`` and ``view`` are a
+    ``bind`` afterwards."""
+    work = step["work"]
+    if memory is not None:
+        secrets.lay_out(work, step["mounts"], memory)
+    for item in step["mounts"]:
+        if item["kind"] == "view":
+            _lay_over(item, step["mounts"])
+    _make_stubs(work, step["mounts"])
+    overlay(work, step["lower"], step["upper"], 0 if step.get("insecure") else libc.MS_NODEV)
 
 
 def overlay(work: str, lower: list[str], upper: str, flags: int = libc.MS_NODEV) -> None:

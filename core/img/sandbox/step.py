@@ -38,7 +38,7 @@ def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply
     os.close(writer)
     for fd in fds:
         os.close(fd)
-    status = _wait(init, job)
+    status = wait_for(init, job)
     trouble = read_all(reader)
     if trouble:
         stage, number, text, name = trouble.decode("utf-8", "replace").split("\0")[:4]
@@ -46,19 +46,22 @@ def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply
     return {"status": os.waitstatus_to_exitcode(status)}
 
 
-def _wait(init: int, job: socket.socket) -> int:
-    """Wait for process 1 to end; kill it if the engine says so or is gone."""
+def wait_for(init: int, job: socket.socket, helper: int | None = None) -> int:
+    """Wait for a process to end; kill it if the engine says so or is gone, or when the process of the descriptor `helper`
+    ends. Returns its wait status."""
     pidfd = os.pidfd_open(init)
     watched = select.poll()
     watched.register(pidfd, select.POLLIN)
     watched.register(job, select.POLLIN | select.POLLHUP)
+    if helper is not None:
+        watched.register(helper, select.POLLIN)
     try:
         while True:
             for fd, _ in watched.poll():
                 if fd == pidfd:
                     return os.waitpid(init, 0)[1]
                 os.kill(init, signal.SIGKILL)
-                watched.unregister(job)
+                watched.unregister(fd)
     finally:
         os.close(pidfd)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from img.errors import FrontendError
-from img_frontends.dockerfile.parse import joined
+from img_frontends.common.problems import joined
 from img_frontends.dockerfile.tree import Instruction
 
 _NAME = re.compile(r"[a-z][a-z0-9-_.]*\Z")

@@ -1,0 +1,1 @@
+"""Steps as containers of an OCI runtime: runc, crun, or whatever speaks their command line."""
