@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from img.agents import Agents
     from img.ir.nodes import Source
     from img.oci.spec import Descriptor
-    from img.ports import CacheMounts, Sandbox
+    from img.ports import CacheMounts, Pin, Result, Sandbox
     from img.secrets import SecretSource
 
 SILENCE = 0.1
@@ -229,3 +229,18 @@ class Engine:
             if self._sandbox is not None:
                 self._sandbox.close()
                 self._sandbox = None
+
+
+class Sources:
+    """The source plugins as the look-up wants them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def pin(self, node: Source) -> Pin | None:
+        pin: Pin | None = self._engine.load("source", node.scheme).pin(node)
+        return pin
+
+    def fetch(self, node: Source) -> Result:
+        result: Result = self._engine.load("source", node.scheme).fetch(node)
+        return result

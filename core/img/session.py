@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from img import events, outputs
+from img import backends, events, outputs
 from img.caching import Caching, Solved
-from img.engine import Engine
-from img.errors import BackendError, CacheLost, Cancelled, ImgError, UsageError
+from img.engine import Engine, Sources
+from img.errors import CacheLost, Cancelled, ImgError, UsageError
 from img.ir.definition import Definition
 from img.ir.nodes import Copy, Node
 from img.ir.values import Confinement, Network
@@ -23,7 +23,7 @@ from img.observe import Feed
 from img.plan import Answers, make_definition
 from img.plugin.offers import Offer
 from img.plugin.registry import Registry
-from img.ports import Availability, Folder, FrontendRequest, Pin, Report, Reporter, Result, Snapshot, Worker
+from img.ports import Availability, Folder, FrontendRequest, Report, Reporter, Snapshot, Worker
 from img.request import BuildResult, Options, Request
 from img.solver.explain import Journal, read
 from img.solver.lookup import Cache
@@ -31,7 +31,6 @@ from img.solver.lookup import Cache
 if TYPE_CHECKING:
     from img.contexts.listing import Listing
     from img.contexts.main import Main
-    from img.ir.nodes import Source
     from img.oci.spec import Descriptor
     from img.ports import Registries
     from img.store.prune import Pruned
@@ -42,9 +41,6 @@ __all__ = ["BuildResult", "Options", "Request", "Session"]
 
 SYNTAX = "BUILDKIT_SYNTAX"
 """The build argument that says who reads the build file, whatever the file says."""
-
-BACKENDS = ("chroot", "runc", "containerd", "buildkit")
-"""The order in which ``--backend auto`` tries them."""
 
 
 class Session:
@@ -266,7 +262,7 @@ class Session:
         fresh = frozenset(name.lower() for name in options.no_cache_filter)
         cache = Cache(
             self.store,
-            _Sources(self.engine),
+            Sources(self.engine),
             self._select,
             lambda node: options.no_cache or node.notes.group.lower() in fresh,
         )
@@ -288,7 +284,7 @@ class Session:
         self.store.sweep()
         self.engine.busy = True
         try:
-            worker = self._worker_of(options.backend)
+            worker = backends.on_demand(self.engine, options.backend)
             solver = Solver(cache, worker, self.engine, steps_at_once, journal=journal, room=self.store.blobs.room)
             snapshots = solver.solve(goals)
         finally:
@@ -326,34 +322,9 @@ class Session:
 
     # --- backends ------------------------------------------------------------------------------------------
 
-    def _worker_of(self, name: str) -> Callable[[], Worker]:
-        """A function that gives the backend, choosing and probing it when the first step really has to run."""
-        chosen: list[Worker] = []
-
-        def worker() -> Worker:
-            if not chosen:
-                chosen.append(self.backend(name))
-            return chosen[0]
-
-        return worker
-
     def backend(self, name: str = "") -> Worker:
         """The backend of that name, or the first that works here. Raises `BackendError` with every reason."""
-        if name and name != "auto":
-            worker: Worker = self.engine.load("backend", name)
-            found = worker.probe()
-            if not found.ok:
-                raise BackendError(f"the backend {name} does not work here: {found.reason}", hint=found.remedy)
-            return worker
-        reasons: list[str] = []
-        names = self.registry.names("backend")
-        for candidate in [*(b for b in BACKENDS if b in names), *(n for n in names if n not in BACKENDS)]:
-            worker = self.engine.load("backend", candidate)
-            found = worker.probe()
-            if found.ok:
-                return worker
-            reasons.append(f"{candidate}: {found.reason}" + (f" ({found.remedy})" if found.remedy else ""))
-        raise BackendError("no backend works here", hint="; ".join(reasons) or "no backend is installed")
+        return backends.chosen(self.engine, name)
 
     # --- the rest of the commands --------------------------------------------------------------------------
 
@@ -403,7 +374,12 @@ class Session:
         """Every offer with its distribution and version; backends also say whether they work here."""
         versions = self.registry.distributions()
         return [
-            (offer, distribution, versions.get(distribution, ""), self._probe(offer))
+            (
+                offer,
+                distribution,
+                versions.get(distribution, ""),
+                backends.probed(self.engine, offer.name) if offer.kind == "backend" else None,
+            )
             for offer, distribution in self.registry.offers()
         ]
 
@@ -414,27 +390,3 @@ class Session:
 
         backends = [(offer.name, found) for offer, _, _, found in self.plugins() if found is not None]
         return report(examine(self.store.scratch()), backends)
-
-    def _probe(self, offer: Offer) -> Availability | None:
-        if offer.kind != "backend":
-            return None
-        try:
-            found: Availability = self.engine.load("backend", offer.name).probe()
-        except ImgError as error:
-            return Availability(False, error.message, error.hint)
-        return found
-
-
-class _Sources:
-    """The source plugins as the look-up wants them."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def pin(self, node: Source) -> Pin | None:
-        pin: Pin | None = self._engine.load("source", node.scheme).pin(node)
-        return pin
-
-    def fetch(self, node: Source) -> Result:
-        result: Result = self._engine.load("source", node.scheme).fetch(node)
-        return result
