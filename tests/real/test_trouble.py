@@ -93,8 +93,9 @@ def test_a_base_that_is_not_there(work: Path, registry: Registry, busybox: str) 
 def test_a_base_for_another_architecture(work: Path, registry: Registry) -> None:
     folder = bases.layout(work / "arm", [bases.tar([("a", b"x")])], {}, architecture="arm64")
     bases.push(folder, f"{registry.host}/arm:1")
-    text = fails(work, f"FROM {registry.host}/arm:1\nRUN true\n")
-    assert "is for linux/arm64, not for linux/amd64" in text
+    text = fails(work, f"FROM {registry.host}/arm:1\nCOPY --from={registry.host}/arm:1 /a /b\nRUN true\n")
+    assert "Dockerfile:3:1" in text
+    assert "/bin/sh: not found in the image" in text
 
 
 def test_a_run_that_fails(work: Path, busybox: str) -> None:

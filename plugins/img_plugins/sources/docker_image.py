@@ -130,7 +130,7 @@ class DockerImageSource:
 
     def _image(self, reference: Reference, platform: str) -> BaseImage:
         manifest, config = self._documents(reference)
-        images.checked(config, platform, reference.familiar)
+        images.checked(config, reference.familiar)
         source = Source("docker-image", str(reference), (("platform", platform),))
         return BaseImage(source, config, len(manifest.layers))
 

@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from img.errors import LayerError, RegistryError
-from img.oci.platform import Platform, runs
+from img.errors import LayerError
 from img.oci.spec import OCI_MANIFEST, Manifest, diff_ids, parse_object
 from img.ports import Snapshot
 from img.store.store import Store
@@ -20,14 +19,9 @@ def documents(store: Store, digest: str, name: str) -> tuple[Manifest, dict[str,
     return manifest, config
 
 
-def checked(config: Mapping[str, Any], platform: str, name: str) -> None:
-    """Raises `RegistryError` if the image is for another platform, `LayerError` if its configuration is none."""
-    wanted, has = Platform.parse(platform), Platform.of(config)
-    if has.architecture and runs(wanted, has) is None:
-        raise RegistryError(
-            f"{name.partition('@')[0]} is for {has}, not for {wanted}",
-            hint=f"choose a base for {wanted}, or build with --platform {has}",
-        )
+def checked(config: Mapping[str, Any], name: str) -> None:
+    """Raises `LayerError` if the configuration is none. An only image that is for another platform is taken, as
+    BuildKit takes it: much can be done with its files. The frontend tells it."""
     if not isinstance(config.get("config", {}), dict | None) or not isinstance(config.get("history", []), list | None):
         raise LayerError(f"the configuration of {name} is not one of an image: {json.dumps(config)[:80]}")
 

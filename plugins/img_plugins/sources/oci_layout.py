@@ -46,7 +46,7 @@ class OciLayoutSource:
         manifest = Manifest.parse(data, descriptor.media_type)
         self._document(layout, manifest.config)
         _, config = images.documents(self._host.store, descriptor.digest, ref)
-        images.checked(config, platform, ref)
+        images.checked(config, ref)
         source = Source("oci-layout", f"{path}@{descriptor.digest}", (("platform", platform),))
         return BaseImage(source, config, len(manifest.layers))
 
