@@ -161,6 +161,23 @@ def test_a_slow_network(tmp_path: Path, context: Path, registry: MemoryRegistry,
     assert took < 0.15 * len(asked), "one after the other it would have taken longer"
 
 
+def test_forty_steps_half_a_second_away(tmp_path: Path, context: Path, registry: MemoryRegistry) -> None:
+    """What is all cached costs a few ways there and back, not one for each step."""
+    (context / "Dockerfile").write_text("FROM scratch\n" + "".join(f"COPY f0 /{n}\n" for n in range(40)))
+    wanted, _, _ = build(tmp_path / "a", context, args=args(), cache_to=({**ref(registry), "mode": "max"},))
+    registry.fault = lambda handler: bool(time.sleep(0.5))
+    watch = Watch()
+    with Session(tmp_path / "b") as session:
+        request = Request(context=str(context), args=args(), cache_from=(ref(registry),))
+        started = time.monotonic()
+        session.build(request, [watch])
+        took = time.monotonic() - started
+    assert (watch.ran, watch.warnings) == ([], [])
+    assert took < 3 + 5 * 0.5
+    registry.fault = lambda handler: False
+    assert build(tmp_path / "b", context, args=args())[0] == wanted
+
+
 def test_chaos(tmp_path: Path, context: Path, registry: MemoryRegistry, right: str) -> None:
     """About every fourth request goes wrong: hit or miss, the image is the same."""
     hits = 0
