@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
 import tarfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,11 +32,13 @@ class Watch:
 
     def __init__(self) -> None:
         self.ran: list[str] = []
+        self.why: list[str] = []
         self.warnings: list[str] = []
 
     def handle(self, event: Event) -> None:
         if isinstance(event, StepStarted):
             self.ran.append(event.title)
+            self.why.append(event.why)
         elif isinstance(event, Warning):
             self.warnings.append(event.message)
 
@@ -234,6 +238,27 @@ def test_an_index_that_is_wrong(
     rewrite(registry, BAD[change])
     found, watch, _ = build(tmp_path / "b", context, args=args(), cache_from=(ref(registry),))
     assert (found, len(watch.ran), len(watch.warnings)) == (right, 6, 1)
+
+
+def test_words_that_are_hostile(tmp_path: Path, context: Path, registry: MemoryRegistry, right: str) -> None:
+    """Listings that are none, or unpack without end, and words for the terminal: explaining does without."""
+
+    def change(index: Any) -> None:
+        bomb = base64.b64encode(zlib.compress(bytes(1 << 28))).decode()
+        index["listings"] = dict.fromkeys(index["listings"], bomb)
+        (broken, *_) = index["listings"]
+        index["listings"][broken] = "%%%"
+        for parts in index["words"].values():
+            for part in parts:
+                part[1] += "\x1b]0;x\x07" if part[0] not in ("files", "step") else ""
+
+    rewrite(registry, change)
+    for number in range(6):
+        (context / f"f{number}").write_text("changed")
+    _, watch, _ = build(tmp_path / "b", context, args=args(), cache_from=(ref(registry),))
+    assert len(watch.ran) == 6
+    assert not any("\x1b" in why for why in watch.why), watch.why
+    assert all(watch.why), watch.why
 
 
 def test_layers_that_are_not_what_the_index_says(
