@@ -16,7 +16,7 @@ from img.digest import digest_of
 from img.ir.nodes import Copy, Node, Source
 from img.ports import Folder, Snapshot
 from img.solver.keys import FILES, Key
-from img.solver.listings import differences
+from img.solver.listings import differences, printable
 
 if TYPE_CHECKING:
     from img.store.store import Store
@@ -245,10 +245,11 @@ def _files(node: Node) -> str:
 
 
 def _clip(text: str) -> str:
+    text = printable(text[: SHOWN + 1])
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
 def _short(ref: str) -> str:
     """An image's reference with as much of its digest as people read."""
-    name, mark, digest = ref.partition("@sha256:")
+    name, mark, digest = printable(ref).partition("@sha256:")
     return f"{name}@{digest[:12]}" if mark else name

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 NAMED = 5
 """Files that are named; more are counted."""
+LARGEST = 64 << 20
+"""Bytes of the largest listing that is read: it may come from another machine."""
 LIMIT = 200_000
 """Entries of the largest selection that is kept."""
 
@@ -47,10 +49,15 @@ def differences(store: Store, before: str, now: str) -> list[str]:
         left, right = old.get(path), new.get(path)
         if left == right:
             continue
-        found.append(f"{path or '.'} ({_how(left, right)})")
+        found.append(f"{printable(path) or '.'} ({_how(left, right)})")
     if len(found) > NAMED:
         found[NAMED - 1 :] = [f"and {len(found) - NAMED + 1} more files"]
     return [", ".join(found)] if found else []
+
+
+def printable(text: str) -> str:
+    """Text that can't speak to a terminal: it may come from another machine."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
 def _how(left: Row | None, right: Row | None) -> str:
@@ -67,6 +74,10 @@ def _read(store: Store, digest: str) -> dict[str, Row] | None:
     text = store.listings.get(digest)
     if text is None:
         return None
-    lines = zlib.decompress(base64.b64decode(text)).decode("utf-8", "surrogateescape").split("\n")
+    try:
+        plain = zlib.decompressobj().decompress(base64.b64decode(text), LARGEST)
+    except (ValueError, zlib.error):
+        return None
+    lines = plain.decode("utf-8", "surrogateescape").split("\n")
     rows = (line.split("\0") for line in lines if line.count("\0") == 2)
     return {path: (attributes, content) for path, attributes, content in rows}

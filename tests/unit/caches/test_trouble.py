@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
 import tarfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,11 +32,13 @@ class Watch:
 
     def __init__(self) -> None:
         self.ran: list[str] = []
+        self.why: list[str] = []
         self.warnings: list[str] = []
 
     def handle(self, event: Event) -> None:
         if isinstance(event, StepStarted):
             self.ran.append(event.title)
+            self.why.append(event.why)
         elif isinstance(event, Warning):
             self.warnings.append(event.message)
 
@@ -161,6 +165,23 @@ def test_a_slow_network(tmp_path: Path, context: Path, registry: MemoryRegistry,
     assert took < 0.15 * len(asked), "one after the other it would have taken longer"
 
 
+def test_forty_steps_half_a_second_away(tmp_path: Path, context: Path, registry: MemoryRegistry) -> None:
+    """What is all cached costs a few ways there and back, not one for each step."""
+    (context / "Dockerfile").write_text("FROM scratch\n" + "".join(f"COPY f0 /{n}\n" for n in range(40)))
+    wanted, _, _ = build(tmp_path / "a", context, args=args(), cache_to=({**ref(registry), "mode": "max"},))
+    registry.fault = lambda handler: bool(time.sleep(0.5))
+    watch = Watch()
+    with Session(tmp_path / "b") as session:
+        request = Request(context=str(context), args=args(), cache_from=(ref(registry),))
+        started = time.monotonic()
+        session.build(request, [watch])
+        took = time.monotonic() - started
+    assert (watch.ran, watch.warnings) == ([], [])
+    assert took < 3 + 5 * 0.5
+    registry.fault = lambda handler: False
+    assert build(tmp_path / "b", context, args=args())[0] == wanted
+
+
 def test_chaos(tmp_path: Path, context: Path, registry: MemoryRegistry, right: str) -> None:
     """About every fourth request goes wrong: hit or miss, the image is the same."""
     hits = 0
@@ -217,6 +238,27 @@ def test_an_index_that_is_wrong(
     rewrite(registry, BAD[change])
     found, watch, _ = build(tmp_path / "b", context, args=args(), cache_from=(ref(registry),))
     assert (found, len(watch.ran), len(watch.warnings)) == (right, 6, 1)
+
+
+def test_words_that_are_hostile(tmp_path: Path, context: Path, registry: MemoryRegistry, right: str) -> None:
+    """Listings that are none, or unpack without end, and words for the terminal: explaining does without."""
+
+    def change(index: Any) -> None:
+        bomb = base64.b64encode(zlib.compress(bytes(1 << 28))).decode()
+        index["listings"] = dict.fromkeys(index["listings"], bomb)
+        (broken, *_) = index["listings"]
+        index["listings"][broken] = "%%%"
+        for parts in index["words"].values():
+            for part in parts:
+                part[1] += "\x1b]0;x\x07" if part[0] not in ("files", "step") else ""
+
+    rewrite(registry, change)
+    for number in range(6):
+        (context / f"f{number}").write_text("changed")
+    _, watch, _ = build(tmp_path / "b", context, args=args(), cache_from=(ref(registry),))
+    assert len(watch.ran) == 6
+    assert not any("\x1b" in why for why in watch.why), watch.why
+    assert all(watch.why), watch.why
 
 
 def test_layers_that_are_not_what_the_index_says(
