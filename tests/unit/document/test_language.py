@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.documents.lowering import definition, document, images, problems
+from tests.unit.dockerfile.lowering import Resolver
+
 from img.errors import FrontendError
 from img.ir.nodes import Exec, Link, Mkdir, Remove
 from img_frontends.document.convert import written
 from img_frontends.hooks import img_detect_frontend, named
-from tests.documents.lowering import definition, document, images, problems
-from tests.unit.dockerfile.lowering import Resolver
 
 STAGES = "stages:\n  a: {from: base, env: {X: 1, Y: 1}, steps: [{run: one}], cmd: [a]}\n"
 

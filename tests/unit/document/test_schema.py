@@ -7,8 +7,9 @@ from importlib.resources import files
 import jsonschema
 import pytest
 import yaml
-from img_frontends.document.schema import schema, text
 from tests.documents.apps import APPS
+
+from img_frontends.document.schema import schema, text
 
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 
