@@ -159,3 +159,26 @@ def test_interrupted_it_leaves_no_process(docker_host: str, debian: str, work: P
     sleeping = "sleeping() { for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo; done 2>&1 | grep -cx 'sleep 977 '; true; }\n"
     printed = _confined(docker_host, debian, [context], there, sleeping + script)
     assert [line for line in printed.split("\n") if line.isdecimal()] == ["3", "0", "3", "0"]
+
+
+def test_a_store_where_no_overlay_can_be_mounted(busybox: str, work: Path) -> None:
+    """Root, but the store lies on an overlay itself, as in a privileged container: copies, and the same image."""
+    context = work / "c"
+    context.mkdir(mode=0o755)
+    (context / "Dockerfile").write_text(f"FROM {busybox}\nRUN rm -r /var /etc/group && mkdir /var\nRUN touch /made\n")
+    for name in ("upper", "inner", "merged"):
+        (work / name).mkdir()
+    options = f"lowerdir={work}/c,upperdir={work}/upper,workdir={work}/inner"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(work / "merged")], check=True)
+    try:
+        archives = []
+        for store in (work / "merged" / "store", work / "plain"):
+            out = work / f"{store.name}.tar"
+            output = f"type=oci,rewrite-timestamp=true,dest={out}"
+            done = builders.img("build", "-o", output, str(context), root=store, env={"SOURCE_DATE_EPOCH": EPOCH})
+            assert done.returncode == 0, done.stderr
+            assert ("no overlay on the disk of the store" in done.stderr) is (store.name == "store")
+            archives.append(out.read_bytes())
+        assert archives[0] == archives[1]
+    finally:
+        subprocess.run(["umount", str(work / "merged")], check=True)
