@@ -151,6 +151,26 @@ class Session:
         """Build and export what `request` names. Raises `ImgError`; then nothing half-made is recorded or written."""
         return self._build(lambda: self.definition(request), request, observers)
 
+    def build_all(self, requests: Sequence[Request], observers: Sequence[Reporter] = ()) -> list[BuildResult]:
+        """Build several requests over one context as one graph: what they share is made once. How it runs (cache,
+        backend) is what the first says. Raises `UsageError` for requests of different contexts, and what `build` raises."""
+        if any(_surroundings(request) != _surroundings(requests[0]) for request in requests):
+            raise UsageError("builds in one graph have one context, and one set of secrets and agents")
+        with self.observed(observers):
+            wanted = [outputs.chosen(self.engine, request) for request in requests]
+            definitions = [self.definition(request) for request in requests]
+            joined = Definition(
+                tuple(target for one in definitions for target in one.targets),
+                tuple(dict.fromkeys(advice for one in definitions for advice in one.warnings)),
+            )
+            self._name = "\n".join([requests[0].context, requests[0].file, *(request.target for request in requests)])
+            self._advise(joined)
+            rest = iter(self._solve(joined, requests[0]))
+            return [
+                outputs.export(self.engine, one, [next(rest) for _ in one.targets], asked)
+                for one, asked in zip(definitions, wanted, strict=True)
+            ]
+
     def build_definition(
         self,
         definition: Definition,
@@ -169,11 +189,14 @@ class Session:
         with self.observed(observers):
             wanted = outputs.chosen(self.engine, options)
             definition = make()
-            for advice in definition.warnings:
-                told = events.Warning(advice.message, advice.place, time.monotonic(), advice.rule, advice.url)
-                self.engine.emit(told)
+            self._advise(definition)
             snapshots = self._solve(definition, options)
             return outputs.export(self.engine, definition, snapshots, wanted)
+
+    def _advise(self, definition: Definition) -> None:
+        for advice in definition.warnings:
+            told = events.Warning(advice.message, advice.place, time.monotonic(), advice.rule, advice.url)
+            self.engine.emit(told)
 
     @contextmanager
     def observed(self, observers: Sequence[Reporter]) -> Iterator[None]:
@@ -348,6 +371,11 @@ class Session:
         except ImgError as error:
             return Availability(False, error.message, error.hint)
         return found
+
+
+def _surroundings(request: Request) -> tuple[object, ...]:
+    """What the engine holds for the time of one build."""
+    return request.context, request.contexts, request.secrets, request.ssh
 
 
 class _Sources:
