@@ -104,7 +104,8 @@ targets:
   second: {{stage: two, tags: "second:1"}}
 """
     (work / "img.yaml").write_text(text)
-    compose = "services:\n  a:\n    image: third:1\n    build: {context: ., dockerfile: img.yaml, target: two}\n  b: {image: x}\n"
+    build = "{context: ., dockerfile: img.yaml, target: two}"
+    compose = f"services:\n  a:\n    image: third:1\n    build: {build}\n  b: {{image: x}}\n"
     (work / "compose.yaml").write_text(compose)
     store = work / "store"
     shown = builders.img("bake", "--print", "--set", "first.args.N=7", "first", root=store, cwd=work)

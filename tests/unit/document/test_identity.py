@@ -15,11 +15,6 @@ from img_frontends.document.schema import schema
 
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 LONG = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-)
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 
 
