@@ -154,6 +154,8 @@ class Session:
     def build_all(self, requests: Sequence[Request], observers: Sequence[Reporter] = ()) -> list[BuildResult]:
         """Build several requests over one context as one graph: what they share is made once. How it runs (cache,
         backend) is what the first says. Raises `UsageError` for requests of different contexts, and what `build` raises."""
+        if not requests:
+            return []
         if any(_surroundings(request) != _surroundings(requests[0]) for request in requests):
             raise UsageError("builds in one graph have one context, and one set of secrets and agents")
         with self.observed(observers):

@@ -94,6 +94,7 @@ HEAVY = {
     "typer",
     "rich",
     "lark",
+    "yaml",
     "pluggy",
     "importlib_metadata",
     "asyncio",
@@ -121,6 +122,14 @@ def test_a_cached_build_imports_next_to_nothing(tmp_path: Path) -> None:
     (tmp_path / "c" / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n" + "ENV A='b'\n" * 40)
     arguments = ("build", "-t", "x", "--progress", "plain", str(tmp_path / "c"))
     assert "lark" in imported(*arguments, root=tmp_path / "s")
+    assert not imported(*arguments, root=tmp_path / "s") & HEAVY
+
+
+def test_a_cached_build_of_a_document_does_so_too(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "img.yaml").write_text("from: scratch\nsteps:\n  - copy: [img.yaml, /]\n")
+    arguments = ("build", "-t", "x", "--progress", "plain", str(tmp_path / "c"))
+    assert "yaml" in imported(*arguments, root=tmp_path / "s")
     assert not imported(*arguments, root=tmp_path / "s") & HEAVY
 
 

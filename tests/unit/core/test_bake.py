@@ -1,9 +1,13 @@
 """Plans of several targets: what is selected, overridden, and refused."""
 
+from pathlib import Path
+
 import pytest
 
 from img.bake import checked, override, request_of, selected
 from img.errors import UsageError
+from img.request import Request
+from img.session import Session
 
 PLAN = {
     "target": {"app": {"context": "src", "args": {"A": "1"}, "tags": ["app:1"]}, "web": {"target": "web"}, "test": {}},
@@ -57,3 +61,21 @@ def test_requests_are_relative_to_the_file() -> None:
     assert (found.context, found.file, found.tags) == ("/p/src", "/p/src/x/Dockerfile", ("t",))
     assert request_of({"context": "https://e.org/x.git"}, "/p", "").context == "https://e.org/x.git"
     assert request_of({}, "/p", "/p/img.yaml").file == "/p/img.yaml"
+
+
+def test_one_graph_has_one_context(tmp_path: Path) -> None:
+    with Session(tmp_path / "root") as session:
+        assert session.build_all([]) == []
+        with pytest.raises(UsageError, match="one context"):
+            session.build_all([Request(context="a"), Request(context="b")])
+
+
+def test_one_graph_gives_each_its_own_result(tmp_path: Path) -> None:
+    (tmp_path / "img.yaml").write_text(
+        "stages: {a: {from: scratch, labels: {l: a}}, b: {from: scratch, labels: {l: b}}}\n"
+    )
+    requests = [Request(context=str(tmp_path), target=name, tags=(f"{name}:1",)) for name in "ab"]
+    with Session(tmp_path / "root") as session:
+        found = [result.images for result in session.build_all(requests)]
+    assert [[name for name, _ in images] for images in found] == [["docker.io/library/a:1"], ["docker.io/library/b:1"]]
+    assert found[0][0][1] != found[1][0][1]
