@@ -36,15 +36,6 @@ def _inside(text: str) -> str:
     return "".join(out)
 
 
-def plain(text: str) -> str:
-    """A text of a document that stands for exactly `text`."""
-    out: list[str] = []
-    for at, one in enumerate(text):
-        follower = text[at + 1 : at + 2]
-        out.append("\\" + one if one == "$" or (one == "\\" and follower in ("$", "\\", "")) else one)
-    return "".join(out)
-
-
 def said(written: str, escape: str) -> str | None:
     """The text of a document that comes to what the word `written` of an instruction comes to; None if none does."""
     found = _said(_NESTED.sub(lambda match: f"{match[1]}{match[2][1:-1]}}}", written), escape)
