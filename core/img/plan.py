@@ -144,10 +144,11 @@ def _key(engine: Engine, frontend: str, request: FrontendRequest) -> str:
 
 
 def _stamp(target: str) -> str:
-    """Something that changes when the frontend's code does: needed where code is edited in place."""
+    """Something that changes when the frontend's code does, or that of others in its package, on which it may stand: needed
+    where code is edited in place."""
     import importlib.util
 
-    spec = importlib.util.find_spec(target.partition(":")[0].rpartition(".")[0])
+    spec = importlib.util.find_spec(target.partition(".")[0])
     places = list(spec.submodule_search_locations or ()) if spec else []
     newest = 0
     for place in places:

@@ -159,6 +159,28 @@ class Session:
         """Build and export what `request` names. Raises `ImgError`; then nothing half-made is recorded or written."""
         return self._build(lambda: self.definition(request), request, observers)
 
+    def build_all(self, requests: Sequence[Request], observers: Sequence[Reporter] = ()) -> list[BuildResult]:
+        """Build several requests over one context as one graph: what they share is made once. How it runs (cache,
+        backend) is what the first says. Raises `UsageError` for requests of different contexts, and what `build` raises."""
+        if not requests:
+            return []
+        if any(_surroundings(request) != _surroundings(requests[0]) for request in requests):
+            raise UsageError("builds in one graph have one context, and one set of secrets and agents")
+        with self.observed(observers):
+            wanted = [outputs.chosen(self.engine, request) for request in requests]
+            definitions = [self.definition(request) for request in requests]
+            joined = Definition(
+                tuple(target for one in definitions for target in one.targets),
+                tuple(dict.fromkeys(advice for one in definitions for advice in one.warnings)),
+            )
+            self._name = "\n".join([requests[0].context, requests[0].file, *(request.target for request in requests)])
+            self._begin(joined)
+            rest = iter(self._solve(joined, requests[0], Caching(self.engine, requests[0])).snapshots)
+            return [
+                outputs.export(self.engine, one, [next(rest) for _ in one.targets], asked)
+                for one, asked in zip(definitions, wanted, strict=True)
+            ]
+
     def build_definition(
         self,
         definition: Definition,
@@ -179,12 +201,7 @@ class Session:
             caching = Caching(self.engine, options)
             mounts = self.engine.cache_mounts = mounts_of(self.engine, options)
             definition = make()
-            for advice in definition.warnings:
-                told = events.Warning(advice.message, advice.place, time.monotonic(), advice.rule, advice.url)
-                self.engine.emit(told)
-            goals = [target.root for target in definition.targets]
-            steps = tuple((node.digest, node.notes.title) for node in topological(goals) if node.notes.title)
-            self.engine.emit(events.BuildStarted(steps, time.monotonic()))
+            self._begin(definition)
             with self._limited():
                 result = self._finish(definition, options, caching, wanted)
             if mounts is not None:
@@ -230,6 +247,15 @@ class Session:
             lines = caching.save(definition, solved, read(self.store, self._name) or ())
             return replace(result, lines=(*result.lines, *lines))
         return result
+
+    def _begin(self, definition: Definition) -> None:
+        """Tell observers what is advised, and which steps there are."""
+        for advice in definition.warnings:
+            told = events.Warning(advice.message, advice.place, time.monotonic(), advice.rule, advice.url)
+            self.engine.emit(told)
+        nodes = topological(target.root for target in definition.targets)
+        steps = tuple((node.digest, node.notes.title) for node in nodes if node.notes.title)
+        self.engine.emit(events.BuildStarted(steps, time.monotonic()))
 
     @contextmanager
     def observed(self, observers: Sequence[Reporter]) -> Iterator[None]:
@@ -390,3 +416,8 @@ class Session:
 
         backends = [(offer.name, found) for offer, _, _, found in self.plugins() if found is not None]
         return report(examine(self.store.scratch()), backends)
+
+
+def _surroundings(request: Request) -> tuple[object, ...]:
+    """What the engine holds for the time of one build."""
+    return request.context, request.contexts, request.secrets, request.ssh

@@ -91,3 +91,32 @@ def test_a_project(busybox: str, work: Path) -> None:
     assert "pyproject.toml:6:1\n" in done.stderr
     assert "tool.img.stepz: unknown key 'stepz'" in done.stderr
     assert "did you mean steps?" in done.stderr
+
+
+def test_bake_makes_what_is_shared_once(busybox: str, work: Path) -> None:
+    text = f"""\
+stages:
+  base: {{from: {busybox}, steps: [{{run: echo shared > /shared}}]}}
+  one: {{from: base, arg: [N=0], steps: [{{run: echo $N > /n}}]}}
+  two: {{from: base, steps: [{{run: cat /shared > /two}}]}}
+targets:
+  first: {{stage: one, args: {{N: 1}}, tags: "first:1"}}
+  second: {{stage: two, tags: "second:1"}}
+"""
+    (work / "img.yaml").write_text(text)
+    build = "{context: ., dockerfile: img.yaml, target: two}"
+    compose = f"services:\n  a:\n    image: third:1\n    build: {build}\n  b: {{image: x}}\n"
+    (work / "compose.yaml").write_text(compose)
+    store = work / "store"
+    shown = builders.img("bake", "--print", "--set", "first.args.N=7", "first", root=store, cwd=work)
+    assert json.loads(shown.stdout)["target"]["first"]["args"] == {"N": "7"}, shown.stderr
+    done = builders.img("bake", "--progress", "json", root=store, cwd=work)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ran = [title for title in builders.ran(done) if title.startswith("RUN")]
+    assert sorted(ran) == ["RUN cat /shared > /two", "RUN echo $N > /n", "RUN echo shared > /shared"]
+    again = builders.img("bake", "-f", "compose.yaml", "--progress", "json", root=store, cwd=work)
+    assert again.returncode == 0 and builders.ran(again) == [], again.stderr[-3000:]
+    listed = builders.img("ls", root=store).stdout
+    assert all(name in listed for name in ("first", "second", "third"))
+    refused = builders.img("bake", "-f", "docker-bake.hcl", root=store, cwd=work)
+    assert refused.returncode == 2 and "--print > docker-bake.json" in refused.stderr

@@ -156,6 +156,24 @@ def convert(
 
 
 @app.command()
+def bake(
+    targets: Annotated[list[str] | None, typer.Argument(metavar="[TARGET]...", help="Targets and groups.")] = None,
+    backend: Annotated[str, _one("--backend", "-b", help="Who runs the steps (see img plugins).")] = "",
+    file: Annotated[str, _one("--file", "-f", help="docker-bake.json, a document, or a compose file.")] = "",
+    no_cache: Annotated[bool, _one("--no-cache", help="Run every step.")] = False,
+    print_: Annotated[bool, _one("--print", help="Show the targets instead of building.")] = False,
+    progress: Annotated[str, _one("--progress", help="auto, tty, plain, json or quiet.")] = "auto",
+    pull: Annotated[bool, _one("--pull", help="Ask the registry for newer bases.")] = False,
+    set_: Annotated[Words, _one("--set", help="TARGET.KEY[.NAME]=VALUE, where TARGET may be *.")] = None,
+) -> int:
+    """Build several targets in one graph."""
+    from img_cli.commands.bake import bake as act
+
+    given = {"backend": backend, "no_cache": no_cache, "progress": progress, "pull": pull}
+    return act(targets or [], file, set_ or [], print_, given)
+
+
+@app.command()
 def schema() -> int:
     """Print the JSON Schema of img.yaml and img.toml, for editors."""
     from img_cli.commands.convert import schema as act

@@ -243,7 +243,7 @@ class _Binder:
             from dataclasses import replace
 
             places = {**made.at, "": self._place(entry)}
-            return replace(made, comments=self._text.comments(entry.line), at=places)
+            return replace(made, comments=self._text.comments(entry.line, entry.column), at=places)
         return made
 
     # --- records -------------------------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ class _Binder:
         if type is Step:
             from dataclasses import replace
 
-            return replace(made, comments=self._text.comments(value.line))
+            return replace(made, comments=self._text.comments(value.line, value.column))
         return made
 
     def _fields(self, type: type[Any], value: Value, path: str, known: tuple[str, ...]) -> dict[str, Any]:

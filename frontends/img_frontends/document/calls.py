@@ -78,6 +78,13 @@ def plan(request: FrontendRequest, resolver: Resolver, read: Read) -> Report:
     return Report("", {"target": found, "group": {"default": {"targets": default}}})
 
 
+def compose(request: FrontendRequest, resolver: Resolver, read: Read) -> Report:
+    """What a compose file builds, as ``img bake`` takes it."""
+    from img_frontends.document.compose import compose
+
+    return compose(request, resolver, read)
+
+
 def schema(request: FrontendRequest, resolver: Resolver, read: Read) -> Report:
     """The JSON Schema of documents."""
     from img_frontends.document import schema as made
@@ -109,6 +116,7 @@ CALLS: dict[str, Answer] = {
     "describe": describe,
     "convert": convert,
     "plan": plan,
+    "compose": compose,
     "schema": schema,
 }
 ALIASES = {"lint": "check", "subrequests.describe": "describe"}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 
 from img.errors import UsageError
 from img.ports import FrontendRequest, Report, Resolver
 from img_frontends.document.bind import bind
 from img_frontends.document.include import Read, above, load
 from img_frontends.document.model import Document
+
+_REFUSED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
+"""What JSON takes and YAML, by which it is read, does not."""
 
 FORMS = ("dockerfile", "yaml", "toml", "json")
 
@@ -47,4 +51,5 @@ def written(document: Document, to: str) -> str:
         return to_toml(document)
     from img_frontends.document.plain import plain
 
-    return json.dumps(plain(document), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(plain(document), indent=2, ensure_ascii=False) + "\n"
+    return _REFUSED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

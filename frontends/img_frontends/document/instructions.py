@@ -211,6 +211,9 @@ def _mount(mount: model.Mount) -> str:
 def _copy(copy: model.Copy | model.Add, place: Place, comments: tuple[str, ...]) -> Instruction:
     sheet = Sheet("COPY" if isinstance(copy, model.Copy) else "ADD", place)
     if isinstance(copy, model.Copy) and copy.origin:
+        if copy.origin.isdigit():
+            hint = "name the stage"
+            raise FrontendError("stages have no numbers in a document", hint=hint, place=at(copy, "from"))
         sheet.flag("from", copy.origin, at(copy, "from"))
     for name, flag in (("owner", "chown"), ("mode", "chmod"), ("checksum", "checksum")):
         if value := getattr(copy, name, ""):

@@ -60,13 +60,17 @@ class Text:
         row = self.rows[line - 1].rstrip("\r") if 0 < line <= len(self.rows) else ""
         return Place(self.file, line, column, line, row[:500])
 
-    def comments(self, line: int) -> tuple[str, ...]:
-        """The rows of comments right above `line`, without ``#`` and one blank."""
+    def comments(self, line: int, column: int) -> tuple[str, ...]:
+        """The rows of comments right above `line`, without ``#`` and one blank. What is indented further than `column`, or
+        ends a text of several rows, is no comment but part of a text."""
         found: list[str] = []
         at = line - 2
         while at >= 0 and self.rows[at].strip().startswith("#"):
-            text = self.rows[at].strip()[1:]
-            found.append(text.removeprefix(" "))
+            row = self.rows[at]
+            text = row.strip()
+            if len(row) - len(row.lstrip()) >= column or text.endswith(("'''", '"""')):
+                break
+            found.append(text[1:].removeprefix(" "))
             at -= 1
         return tuple(reversed(found))
 

@@ -10,6 +10,7 @@ from img_frontends.dockerfile.expand import ExpandError, expansion
 _BARE = re.compile(
     r"(?!#|--|<<)[A-Za-z0-9_./:@%+,~*?=$\-]+\Z|[A-Za-z0-9_./:@%+,~*?=\-]*\$\{[A-Za-z0-9_:.-]+\}[\w./:@-]*\Z"
 )
+_ESCAPED = re.compile(r"\\[$\\]")
 _NAMES = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _NESTED = re.compile(r"""(\$\{[A-Za-z_]\w*:?[-+?])("(?:[^"'\\{}$`]|\$\w+|\$\{\w+\})*"|'[^"'\\{}$`]*')\}""")
 """A variable whose other word is all in quotes, which a document does not need."""
@@ -17,7 +18,8 @@ _NESTED = re.compile(r"""(\$\{[A-Za-z_]\w*:?[-+?])("(?:[^"'\\{}$`]|\$\w+|\$\{\w+
 
 def word(text: str) -> str:
     """The word that is expanded to what `text` says: itself, or in double quotes."""
-    unclosed = text.count("${") > text.count("}")  # quotes would stand in the way of the message
+    bare = _ESCAPED.sub("", text)
+    unclosed = bare.count("${") > bare.count("}")  # quotes would stand in the way of the message
     return text if unclosed or _BARE.match(text) else f'"{_inside(text)}"'
 
 
@@ -33,15 +35,6 @@ def _inside(text: str) -> str:
             continue
         out.append({'"': '\\"', "\\": "\\\\" if two[1:] in ('"', "") else "\\"}.get(one, one))
         at += 1
-    return "".join(out)
-
-
-def plain(text: str) -> str:
-    """A text of a document that stands for exactly `text`."""
-    out: list[str] = []
-    for at, one in enumerate(text):
-        follower = text[at + 1 : at + 2]
-        out.append("\\" + one if one == "$" or (one == "\\" and follower in ("$", "\\", "")) else one)
     return "".join(out)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class TomlFrontend:
     """Offered as the frontend ``toml``. See `img.ports.Frontend`."""
 
-    calls: tuple[str, ...] = ("check", "outline", "targets", "describe", "convert", "plan", "schema")
+    calls: tuple[str, ...] = ("check", "outline", "targets", "describe", "convert", "plan", "compose", "schema")
 
     def __init__(self, host: Host) -> None:
         self._host = host

@@ -130,6 +130,7 @@ HEAVY = {
     "typer",
     "rich",
     "lark",
+    "yaml",
     "pluggy",
     "importlib_metadata",
     "asyncio",
@@ -160,6 +161,14 @@ def test_a_cached_build_imports_next_to_nothing(tmp_path: Path) -> None:
     assert not imported(*arguments, root=tmp_path / "s") & HEAVY
     modules = imported(*arguments, "--cache-from", "127.0.0.1:1/nobody", root=tmp_path / "s")
     assert not modules & {*HEAVY, "img.solver.remote", "img.solver.index", "img_plugins.caches"}
+
+
+def test_a_cached_build_of_a_document_does_so_too(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "img.yaml").write_text("from: scratch\nsteps:\n  - copy: [img.yaml, /]\n")
+    arguments = ("build", "-t", "x", "--progress", "plain", str(tmp_path / "c"))
+    assert "yaml" in imported(*arguments, root=tmp_path / "s")
+    assert not imported(*arguments, root=tmp_path / "s") & HEAVY
 
 
 def test_help_everywhere(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import jsonschema
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from tests.documents.lowering import document
 from tests.unit.document.strategies import documents
 
@@ -13,7 +13,8 @@ from img_frontends.document.model import Document
 from img_frontends.document.plain import plain
 from img_frontends.document.schema import schema
 
-LONG = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+LONG = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 
 

@@ -34,6 +34,13 @@ CASES = [
         "--checksum can't be used",
         "",
     ),
+    (
+        "from: base\nsteps:\n  - copy: {from: 0, paths: a, to: /a}\n",
+        3,
+        18,
+        "stages have no numbers in a document",
+        "name",
+    ),
     ("from: base\nsteps:\n  - write: {path: /a/, text: x}\n", 3, 19, "/a/ is a folder", "name the file"),
     ("from: base\nsteps:\n  - mkdir: /\n", 3, 12, "mkdir needs a path below /", ""),
     ('from: base\nsteps:\n  - mkdir: {path: /a, mode: "9"}\n', 3, 29, "expected an octal mode", ""),
