@@ -34,7 +34,9 @@ def test_inside_a_container_without_any_privilege(
     """A random uid, no capabilities, no_new_privs: files over a real base work as anywhere, RUN says what is missing."""
     context = work / "c"
     context.mkdir()
-    (context / "copy").write_text(f"FROM {debian} AS base\nCOPY copy /etc/copied\nCOPY --from=base /etc /moved\n")
+    (context / "copy").write_text(
+        f"FROM {debian} AS base\nFROM base\nCOPY copy /etc/copied\nCOPY --from=base /etc /moved\n"
+    )
     (context / "run").write_text(f"FROM {debian}\nCOPY copy /copied\nRUN true\n")
     context.chmod(0o755)
     out = work / "out"

@@ -78,6 +78,7 @@ def _key(names: Sequence[str]) -> str:
 def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> dict[str, Any]:
     """Put the mounts into the root, run the process, take them out, and collect what has changed."""
     memory = os.dup(fds[2]) if len(fds) > 2 else None
+    before = index(step["root"])  # as it will be again when the mounts are out
     placement = Placement(step["root"], f"{step['work']}/placed", memory)
     try:
         try:
@@ -86,7 +87,6 @@ def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> dict[str, A
                 placement.mount(item)
         except OSError as error:
             return {"failed": ["root", error.errno or 0, error.strerror or str(error), error.filename or ""]}
-        before = index(step["root"])
         reply = chrooted.supervise(step, fds, job)
     finally:
         placement.take_out()

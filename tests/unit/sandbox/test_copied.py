@@ -36,6 +36,9 @@ class Ground:
             (self.base / "bin" / name).symlink_to("busybox")
         (self.base / "etc").mkdir()
         (self.base / "etc" / "hosts").write_text("of the image\n")
+        for name in ("dev", "proc", "sys", "full"):
+            (self.base / name).mkdir()
+            (self.base / name / "own").write_text("of the image\n")
         (folder / "copies").mkdir()
         self.work = folder
 
@@ -145,6 +148,7 @@ def test_mounts_are_put_in_and_taken_out(ground: Ground) -> None:
         {"kind": "bind", "source": str(hosts), "target": "/etc/hosts", "file": True},
         {"kind": "bind", "source": str(cache), "target": "/deep/er/cache", "kept": True},
         {"kind": "tmpfs", "target": "/scratch"},
+        {"kind": "tmpfs", "target": "/full"},
         {
             "kind": "secret",
             "target": "/run/secrets/s",
@@ -175,7 +179,7 @@ def test_mounts_are_put_in_and_taken_out(ground: Ground) -> None:
     assert [path.name for path in cache.iterdir()] == ["more"]
     assert not any(b"sh1bb0" in path.read_bytes() for path in ground.folder.rglob("*") if path.is_file())
     (kept,) = (ground.folder / "copies").iterdir()
-    assert sorted(path.name for path in kept.iterdir()) == ["bin", "etc"]
+    assert sorted(path.name for path in kept.iterdir()) == ["bin", "dev", "etc", "full", "proc", "sys"]
     assert (kept / "etc" / "hosts").read_text() == "of the image\n"
 
 
