@@ -27,6 +27,7 @@ from img.ports import Availability, Folder, FrontendRequest, Report, Reporter, S
 from img.request import BuildResult, Options, Request
 from img.solver.explain import Journal, read
 from img.solver.lookup import Cache
+from img.syntax import chosen
 
 if TYPE_CHECKING:
     from img.contexts.listing import Listing
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from img.store.usage import Usage
 
 __all__ = ["BuildResult", "Options", "Request", "Session"]
-
-SYNTAX = "BUILDKIT_SYNTAX"
-"""The build argument that says who reads the build file, whatever the file says."""
 
 
 class Session:
@@ -109,7 +107,7 @@ class Session:
             options={**main.options, **options},
         )
         self.engine.settings["allow"] = " ".join(sorted(request.allow))
-        return self._frontend(request, name, text), asked
+        return chosen(self.registry, request, name, text), asked
 
     def _confined(self, given: Confinement) -> Confinement:
         """What a build without network says of every step: it belongs to their keys, as all of a confinement does."""
@@ -139,21 +137,6 @@ class Session:
 
         with self.observed(()):
             return Listing(self._open(request, need_file=False))
-
-    def _frontend(self, request: Request, name: str, text: bytes) -> str:
-        """Who reads the file: the one asked for by name, by a ``syntax`` of the request or of the file, or by its name."""
-        if request.frontend:
-            return request.frontend
-        syntax = request.args.get(SYNTAX, "")
-        head = f"# syntax={syntax}\n".encode() if syntax else text[:4096]
-        found: str = self.registry.first("img_detect_frontend", file=name, head=head) or "dockerfile"
-        known = self.registry.names("frontend")
-        if found not in known:
-            raise UsageError(
-                f"{name} wants the syntax {found!r}, and no frontend of that name is installed",
-                hint=f"installed: {', '.join(known)}; docker/dockerfile:… is img's own dockerfile and never fetched",
-            )
-        return found
 
     def build(self, request: Request, observers: Sequence[Reporter] = ()) -> BuildResult:
         """Build and export what `request` names. Raises `ImgError`; then nothing half-made is recorded or written."""

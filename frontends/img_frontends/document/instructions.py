@@ -1,5 +1,5 @@
 """Each step of a document as the instruction it corresponds to: what a Dockerfile can say goes the very same way from
-here on, so that both give one image, histories and all (docs/decisions/0015-steps-are-instructions.md)."""
+here on, so that both give one image, histories and all (docs/decisions/0016-steps-are-instructions.md)."""
 
 from __future__ import annotations
 
