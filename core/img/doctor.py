@@ -243,4 +243,4 @@ def hint(facts: Facts) -> str:
         if rung.runs
         for lack in rung.lacks
     ]
-    return "\n".join(parts)
+    return "; ".join(parts)

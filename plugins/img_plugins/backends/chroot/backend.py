@@ -25,6 +25,7 @@ COPIED = (
     "that confines it"
 )
 
+NONE = "assembles only, RUN does not work: "
 REMEDY = (
     "put the store (IMG_ROOT) on a disk that overlayfs can write to: ext4, xfs, btrfs or tmpfs; img doctor says more"
 )
@@ -55,12 +56,13 @@ class ChrootBackend(StepWorker):
             rung, reason, remedy = "copy" if rung == "overlay" else "none", f"{trouble[0]} ({trouble[1]})", REMEDY
         if rung == "copy":
             return rung, Availability(True, f"{RUNGS[rung]}: {reason}", remedy)
-        return rung, Availability(True, f"assembles only, RUN does not work: {reason}", remedy)
+        return rung, Availability(True, f"{NONE}{reason}", remedy)
 
     def start(self) -> Start:
         rung, found = self._found
         if rung == "none":
-            raise BackendError(found.reason.partition(", ")[2], hint=self._diagnosis(found.remedy))
+            why = found.reason.removeprefix(NONE)
+            raise BackendError(f"RUN does not work here: {why}", hint=self._diagnosis(found.remedy))
         if rung == "copy":
             return self._start_copied
         sandbox: Any = self.host.sandbox
