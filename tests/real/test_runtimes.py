@@ -26,7 +26,8 @@ RUN --mount=type=secret,id=word,env=WORD echo "${#WORD}" > /tmp/word; id > /tmp/
 USER root
 WORKDIR /made/here
 ENV NAME=value
-RUN --mount=type=bind,from=base,source=/added,target=/mnt/a --mount=type=tmpfs,target=/t ls /mnt/a /t > listed; pwd >> listed
+RUN --mount=type=bind,from=base,source=/added,target=/mnt/a --mount=type=tmpfs,target=/t ls /mnt/a /t > listed
+RUN pwd >> listed
 RUN --network=none ls /sys/class/net > /net; grep -c . /proc/self/mountinfo > /dev/null; echo $NAME > /name
 RUN grep -E '^(CapBnd|CapEff|NoNewPrivs|Seccomp):' /proc/self/status > /status; umask > /umask; cat /etc/hosts > /hosts
 RUN ls /dev | grep -vx core > /devices; echo q > /dev/null; echo o > /dev/stdout; ls /proc/kcore; mount -t tmpfs x /mnt && exit 1; true
