@@ -156,10 +156,8 @@ def test_interrupted_it_leaves_no_process(docker_host: str, debian: str, work: P
         f"kill -{signal} $pid; wait $pid; sleep 1; sleeping\n"
         for signal in ("INT", "KILL")
     )
-    sleeping = (
-        "sleeping() { for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo; done 2>&1"
-        " | grep -cx 'sleep 977 '; true; }\n"
-    )
+    each = "tr '\\0' ' ' < $p/cmdline; echo"
+    sleeping = f"sleeping() {{ for p in /proc/[0-9]*; do {each}; done 2>&1 | grep -cx 'sleep 977 '; true; }}\n"
     printed = _confined(docker_host, debian, [context], there, sleeping + script)
     assert [line for line in printed.split("\n") if line.isdecimal()] == ["3", "0", "3", "0"]
 

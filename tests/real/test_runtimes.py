@@ -20,18 +20,19 @@ FROM @BASE@ AS base
 ADD files.tar /added/
 FROM base
 RUN --mount=type=cache,target=/c --mount=type=secret,id=word,uid=33 wc -c /run/secrets/word > /size; echo x > /c/x
-RUN mkdir -p /a/b && echo hi > /a/f && ln /a/f /a/g && chown 33:44 /a/f && chmod 4755 /a/g && rm -r /var && mkdir /var
+RUN mkdir -p /a/b && echo hi > /a/f && ln /a/f /a/g && chown 33:44 /a/f
+RUN chmod 4755 /a/g && rm -r /var && mkdir /var
 USER www
 RUN --mount=type=secret,id=word,env=WORD echo "${#WORD}" > /tmp/word; id > /tmp/id; ! touch /etc/refused
 USER root
 WORKDIR /made/here
 ENV NAME=value
-RUN --mount=type=bind,from=base,source=/added,target=/mnt/a --mount=type=tmpfs,target=/t \\
-    ls /mnt/a /t > listed; pwd >> listed
+RUN --mount=type=bind,from=base,source=/added,target=/mnt/a --mount=type=tmpfs,target=/t ls /mnt/a /t > listed
+RUN pwd >> listed
 RUN --network=none ls /sys/class/net > /net; grep -c . /proc/self/mountinfo > /dev/null; echo $NAME > /name
 RUN grep -E '^(CapBnd|CapEff|NoNewPrivs|Seccomp):' /proc/self/status > /status; umask > /umask; cat /etc/hosts > /hosts
-RUN ls /dev | grep -vx core > /devices; echo q > /dev/null; echo o > /dev/stdout; ls /proc/kcore
-RUN mount -t tmpfs x /mnt && exit 1; true
+RUN ls /dev | grep -vx core > /devices; echo q > /dev/null; echo o > /dev/stdout;
+RUN ls /proc/kcore; mount -t tmpfs x /mnt && exit 1; true
 """
 
 
