@@ -25,5 +25,4 @@ fi
 if [ $# != 0 ]; then
     exec "$venv/bin/python" -m pytest "$@"
 fi
-"$venv/bin/python" -m pytest -n 2 --dist loadfile tests/unit
-exec "$venv/bin/python" -m pytest tests/real tests/differential
+exec "$venv/bin/python" -m pytest -n 2 --dist loadfile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import io
@@ -10,10 +11,21 @@ import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 CACHE = Path(os.environ.get("IMG_TEST_CACHE", "/var/tmp/img-test-cache"))
+
+
+@contextmanager
+def making(path: Path) -> Iterator[bool]:
+    """Alone with something in the cache, also beside other processes; whether it still has to be made."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield not path.exists()
 
 
 def layout(folder: Path, layers: list[bytes], config: dict[str, Any], architecture: str = "amd64") -> Path:
@@ -87,8 +99,9 @@ def busybox_tar() -> bytes:
 def debian_tar() -> Path:
     """A Debian root with apt, as a tar in the cache; made by mmdebstrap from the machine's own mirror."""
     path = CACHE / "debian-bookworm.tar"
-    if not path.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
+    with making(path) as wanted:
+        if not wanted:
+            return path
         part = path.with_suffix(".part.tar")
         argv = ["mmdebstrap", "--variant=apt", "--include=ca-certificates", "bookworm", str(part)]
         sources = [
@@ -109,8 +122,9 @@ def buildkit_root() -> Path:
     From the machine's own mirror. How old the mirror's index is does not matter for a peer: its signature still does.
     """
     path = CACHE / f"buildkit-{BUILDKIT_SUITE}"
-    if not path.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
+    with making(path) as wanted:
+        if not wanted:
+            return path
         part = path.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         argv = ["mmdebstrap", "--variant=minbase", '--aptopt=Acquire::Check-Valid-Until "false"']

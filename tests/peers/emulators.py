@@ -42,21 +42,29 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def _package(name: str, architecture: str) -> Path:
     """The files of a Debian package for any architecture, in the cache, by way of an apt state of its own."""
     path = bases.CACHE / f"{name}-{architecture}"
-    if path.exists():
-        return path
-    part = path.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)
-    for folder in ("lists/partial", "archives/partial", "files"):
-        (part / folder).mkdir(parents=True)
-    argv = ["apt-get", "-q", "-o", f"APT::Architecture={architecture}", "-o", f"Dir::State={part}"]
-    argv += ["-o", f"Dir::State::lists={part}/lists", "-o", "Dir::State::status=/dev/null", "-o", f"Dir::Cache={part}"]
-    argv += ["-o", "Acquire::Check-Valid-Until=false", "-o", "APT::Sandbox::User=root"]
-    for words in (["update"], ["download", name]):
-        subprocess.run([*argv, *words], cwd=part, check=True, capture_output=True)
-    (package,) = part.glob("*.deb")
-    subprocess.run(["dpkg", "-x", str(package), str(part / "files")], check=True)
-    os.replace(part / "files", path)
-    shutil.rmtree(part)
+    with bases.making(path) as wanted:
+        if not wanted:
+            return path
+        part = path.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        for folder in ("lists/partial", "archives/partial", "files"):
+            (part / folder).mkdir(parents=True)
+        argv = ["apt-get", "-q", "-o", f"APT::Architecture={architecture}", "-o", f"Dir::State={part}"]
+        argv += [
+            "-o",
+            f"Dir::State::lists={part}/lists",
+            "-o",
+            "Dir::State::status=/dev/null",
+            "-o",
+            f"Dir::Cache={part}",
+        ]
+        argv += ["-o", "Acquire::Check-Valid-Until=false", "-o", "APT::Sandbox::User=root"]
+        for words in (["update"], ["download", name]):
+            subprocess.run([*argv, *words], cwd=part, check=True, capture_output=True)
+        (package,) = part.glob("*.deb")
+        subprocess.run(["dpkg", "-x", str(package), str(part / "files")], check=True)
+        os.replace(part / "files", path)
+        shutil.rmtree(part)
     return path
 
 

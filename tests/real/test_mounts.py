@@ -110,14 +110,14 @@ def test_a_secret_does_not_show_anywhere_while_the_step_runs(
     """Neither in a file of the store, nor in anybody's arguments or environment but the step's own."""
     mounts = (Secret("s", "/s"), Secret("s", env="S"))
     process = direct.start(
-        step(box, "echo ready; sleep 3; test $S = $(cat /s)", mounts=mounts),
+        step(box, "echo ready; sleep 3.01; test $S = $(cat /s)", mounts=mounts),
         store,
         user=user,
         secrets={"s": ("file", _file(work / "s", SECRET))},
     )
     deadline = time.monotonic() + 60
     while not (
-        steps := subprocess.run(["pgrep", "-x", "sleep"], capture_output=True, text=True, check=False).stdout.split()
+        steps := subprocess.run(["pgrep", "-xf", "sleep 3.01"], capture_output=True, text=True, check=False).stdout
     ):
         assert time.monotonic() < deadline
         time.sleep(0.05)
