@@ -25,6 +25,7 @@ from img.plugin.offers import Offer
 from img.plugin.registry import Registry
 from img.ports import Availability, Folder, FrontendRequest, Report, Reporter, Snapshot, Worker
 from img.request import BuildResult, Options, Request
+from img.room import limited
 from img.solver.explain import Journal, read
 from img.solver.lookup import Cache
 from img.syntax import chosen
@@ -185,31 +186,11 @@ class Session:
             mounts = self.engine.cache_mounts = mounts_of(self.engine, options)
             definition = make()
             self._begin(definition)
-            with self._limited():
+            with limited(self.engine):
                 result = self._finish(definition, options, caching, wanted)
             if mounts is not None:
                 return replace(result, lines=(*result.lines, *mounts.save()))
             return result
-
-    @contextmanager
-    def _limited(self) -> Iterator[None]:
-        """Keep the store at the setting ``store_max`` for the time of a build, if there is one. Raises `UsageError` for a
-        setting that is no size, `StoreError` if what is needed is more."""
-        from img.settings import size_of
-
-        most = size_of(self.engine.settings.get("store_max", ""), "store_max")
-        if not most:
-            yield
-            return
-        from img.store.limit import Limit
-
-        limit = Limit(self.store, lambda: self.engine.sandbox, most, self.engine.emit)
-        usual, self.store.blobs.room = self.store.blobs.room, limit.keep
-        try:
-            yield
-        finally:
-            self.store.blobs.room = usual
-        limit.finish()
 
     def _finish(
         self, definition: Definition, options: Options, caching: Caching, wanted: Sequence[outputs.Output]
