@@ -167,7 +167,7 @@ def test_archives_beside_files(work: Path) -> None:
     assert image.text("x/d/f") == "packed"
     assert image.text("x/plain") == "plain"
     owners = {path: (image.info(path).uid, image.info(path).gid) for path in ("x", "x/d/f", "x/plain")}
-    assert owners == {"x": (7, 8), "x/d/f": (5, 6), "x/plain": (7, 8)}
+    assert owners == {"x": (7, 8), "x/d/f": (7, 8), "x/plain": (7, 8)}
     assert "y/a.tgz" in image.names
 
 
@@ -228,7 +228,11 @@ def test_the_same_image_as_buildkit_makes(busybox: str, registry: Registry, dock
     done = builders.img("build", "-t", f"{name}:img", "-o", "type=registry", *arguments, str(context), root=work / "s")
     assert done.returncode == 0, done.stderr[-3000:]
     ours, theirs = (flatten.flatten(f"docker://{name}:{peer}", work / peer) for peer in ("img", "docker"))
-    assert flatten.differences(ours.files, theirs.files, ("dev", "proc", "sys", "etc/hosts", "etc/resolv.conf")) == []
+    stubs = ("dev", "proc", "sys", "etc/hosts", "etc/resolv.conf")
+    newer = (
+        "unpacked-owned",
+    )  # 20.10 leaves an archive's files to their owners; tests/differential has the newer rule
+    assert flatten.differences(ours.files, theirs.files, (*stubs, *newer)) == []
     for config in (ours.config["config"], theirs.config["config"]):
         config.pop("Image", None)
         for key in [key for key, value in config.items() if not value]:

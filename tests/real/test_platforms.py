@@ -99,7 +99,8 @@ def test_a_base_without_the_platform(parts: dict[str, str], both: str, work: Pat
     assert f"error: {both} has no image for linux/riscv64" in done.stderr
     assert "it has: linux/amd64, linux/arm64" in done.stderr and "Dockerfile:1" in done.stderr
     done = img("build", "--platform", "linux/arm64", str(write(work, f"FROM {parts['amd64']}\n")), root=work / "s")
-    assert done.returncode == 1 and "linux/amd64" in done.stderr and "linux/arm64" in done.stderr
+    assert done.returncode == 0 and "linux/amd64" in done.stderr and "linux/arm64" in done.stderr
+    assert "Dockerfile:1" in done.stderr  # as BuildKit, which takes an image that has one platform, and warns
 
 
 def test_without_an_emulator_the_line_and_the_remedy_are_told(both: str, work: Path) -> None:
