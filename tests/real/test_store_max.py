@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -69,6 +70,8 @@ def test_twenty_random_builds_never_leave_the_number(work: Path, busybox: str) -
             done = img("build", "--store-max", f"{MOST}m", *words, str(folder), root=store)
             assert done.returncode == 0, done.stderr
             assert size(store) <= MOST * MIB
+    listed = sum(row["size"] for row in json.loads(img("du", "--json", root=store).stdout))
+    assert abs(listed - size(store)) <= size(store) / 50
     assert watch.most <= (MOST + 3 * LAYER) * MIB  # the layers that are packed side by side
     done = img("build", "--store-max", f"{MOST}m", "-t", "app", str(folder), root=store)
     assert "DONE" not in done.stderr, "the newest build is still cached"

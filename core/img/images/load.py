@@ -107,7 +107,7 @@ def _with_tags(image: Named, rows: Iterable[dict[str, Any]], archive: Archive) -
     found = Found(archive, image)
     configs = {one.manifest.config.digest for one in images(image.descriptor, found.read)}
     tags = [tag for row in rows for tag in row.get("RepoTags") or [] if _digest_in(row["Config"]) in configs]
-    return Named(image.descriptor, tuple(map(Reference.parse, tags)))
+    return image._replace(names=tuple(map(Reference.parse, tags)))
 
 
 def _digest_in(path: str) -> str:

@@ -200,6 +200,13 @@ def test_a_layout_with_several_images_wants_a_name(session: Session, tmp_path: P
     assert compare(session.engine, "a:1", f"oci:{tmp_path}/l:a:1") == []
 
 
+@pytest.mark.parametrize("kind", ["oci", "oci-archive"])
+def test_a_word_for_a_name_is_found_again(session: Session, tmp_path: Path, kind: str) -> None:
+    digest = put(session, "a:1", ONE)
+    copy(session.engine, "a:1", f"{kind}:{tmp_path}/place:word")
+    assert copy(session.engine, f"{kind}:{tmp_path}/place:word", "b:1").digest == digest
+
+
 def test_a_copy_that_fails_leaves_nothing(session: Session, tmp_path: Path) -> None:
     members = layout([ONE])
     for name, data in members:
