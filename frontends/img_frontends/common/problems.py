@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from img.errors import FrontendError
 
 
@@ -14,3 +16,9 @@ def joined(problems: list[FrontendError]) -> FrontendError:
         problem.others = ()
     first.others = tuple(found)
     return first
+
+
+def in_order(found: Sequence[FrontendError]) -> list[FrontendError]:
+    """Problems in the order of the file, each once."""
+    unique = {(error.message, error.place): error for error in found}
+    return sorted(unique.values(), key=lambda e: (e.place.line, e.place.column) if e.place else (0, 0))

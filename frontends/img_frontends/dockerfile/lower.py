@@ -12,7 +12,7 @@ from img.ir.nodes import Copy, Node, Scratch, Source
 from img.ir.values import Confinement, Notes, Pairs
 from img.oci.platform import Platform
 from img.ports import BaseImage, FrontendRequest, Resolver
-from img_frontends.common.problems import joined
+from img_frontends.common.problems import in_order, joined
 from img_frontends.dockerfile import stages as grouping
 from img_frontends.dockerfile.checks.run import obeyed
 from img_frontends.dockerfile.checks.subject import Subject
@@ -26,7 +26,7 @@ from img_frontends.dockerfile.reader import Script, read
 from img_frontends.dockerfile.scope import EPOCH, Args, platform_args
 from img_frontends.dockerfile.stages import Stage, ahead
 from img_frontends.dockerfile.state import PATH, StageState, readable
-from img_frontends.dockerfile.syntax import problems
+from img_frontends.dockerfile.syntax import grouped
 from img_frontends.dockerfile.tree import Instruction
 from img_frontends.dockerfile.triggers import triggers_of
 from img_frontends.dockerfile.words import Words
@@ -51,7 +51,7 @@ class File(NamedTuple):
 def lower(request: FrontendRequest, resolver: Resolver) -> Definition:
     """The Definition of a Dockerfile. Raises `FrontendError`, and what the resolver raises."""
     script = read(request.text, request.file)
-    before, stages = _checked(*parse_all(script))
+    before, stages = grouped(*parse_all(script))
     goal = grouping.target(stages, request.target)
     resolver = witness = Witness(resolver)
     args = Args(request.args)
@@ -73,7 +73,7 @@ def try_out(
     goals: Sequence[Stage],
 ) -> None:
     """Lower `goals` for the first platform, for the errors and for what it asks the resolver. Raises as `lower` does."""
-    _checked((*before, *(i for stage in stages for i in (stage.start, *stage.body))))
+    grouped((*before, *(i for stage in stages for i in (stage.start, *stage.body))))
     file = File(request, resolver, script, before, stages, Args(request.args), Contexts(request, resolver))
     platform = str(Platform.parse((request.platforms or (request.build_platform,))[0]))
     lowering = _Lowering(file, platform, False)
@@ -84,38 +84,6 @@ def try_out(
 def made_target(file: File, platform: str, several: bool, goal: Stage) -> Target:
     """The image of one stage for one platform, of `several`. Raises as `lower` does."""
     return _Lowering(file, platform, several).target(goal)
-
-
-def checked(instructions: Sequence[Instruction]) -> None:
-    """Raises `FrontendError` with every mistake that can be seen in the instructions themselves."""
-    if found := problems(instructions):
-        raise joined(found)
-
-
-def _checked(
-    instructions: tuple[Instruction, ...], unread: Sequence[FrontendError] = ()
-) -> tuple[tuple[Instruction, ...], tuple[Stage, ...]]:
-    """The global ARGs and the stages of a file without mistakes that can be seen in it. Raises `FrontendError`.
-
-    `unread` says which instructions are missing here: without them there is no telling where stages begin.
-    """
-    found = problems(instructions)
-    if unread:
-        raise joined(_sorted([*unread, *found]))
-    try:
-        parts = grouping.split(instructions)
-    except FrontendError as error:
-        others, error.others = error.others, ()
-        raise joined(_sorted([*found, error, *others])) from None
-    if found:
-        raise joined(found)
-    return parts
-
-
-def _sorted(found: Sequence[FrontendError]) -> list[FrontendError]:
-    """Problems in the order of the file, each once."""
-    unique = {(error.message, error.place): error for error in found}
-    return sorted(unique.values(), key=lambda e: (e.place.line, e.place.column) if e.place else (0, 0))
 
 
 class _Lowering:
@@ -149,9 +117,9 @@ class _Lowering:
             if not isinstance(error, FrontendError) and not self._problems:
                 raise
             last = error if isinstance(error, FrontendError) else _as_problem(error)
-            raise joined(_sorted([*self._problems, last])) from error
+            raise joined(in_order([*self._problems, last])) from error
         if self._problems:
-            raise joined(_sorted(self._problems))
+            raise joined(in_order(self._problems))
         labels = dict(self._request.labels)
         if labels:
             state.config["Labels"] = {**(state.config.get("Labels") or {}), **labels}

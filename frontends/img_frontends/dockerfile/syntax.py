@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from img.errors import FrontendError
+from img_frontends.common.problems import in_order, joined
 from img_frontends.dockerfile.copies import check_copy
 from img_frontends.dockerfile.health import read_health
 from img_frontends.dockerfile.reader import KEYWORDS
 from img_frontends.dockerfile.runs import check_run
+from img_frontends.dockerfile.stages import Stage, split
 from img_frontends.dockerfile.tree import Instruction
 
 NO_TRIGGERS = ("ONBUILD", "FROM", "MAINTAINER")
@@ -81,3 +83,29 @@ _CHECKS: dict[str, Callable[[Instruction], object]] = {
     "SHELL": _shell,
     "VOLUME": _volume,
 }
+
+
+def checked(instructions: Sequence[Instruction]) -> None:
+    """Raises `FrontendError` with every mistake that can be seen in the instructions themselves."""
+    if found := problems(instructions):
+        raise joined(found)
+
+
+def grouped(
+    instructions: tuple[Instruction, ...], unread: Sequence[FrontendError] = ()
+) -> tuple[tuple[Instruction, ...], tuple[Stage, ...]]:
+    """The global ARGs and the stages of a file without mistakes that can be seen in it. Raises `FrontendError`.
+
+    `unread` says which instructions are missing here: without them there is no telling where stages begin.
+    """
+    found = problems(instructions)
+    if unread:
+        raise joined(in_order([*unread, *found]))
+    try:
+        parts = split(instructions)
+    except FrontendError as error:
+        others, error.others = error.others, ()
+        raise joined(in_order([*found, error, *others])) from None
+    if found:
+        raise joined(found)
+    return parts

@@ -10,11 +10,12 @@ from img.ir.definition import Advice, Definition
 from img.oci.platform import Platform
 from img.ports import FrontendRequest, Resolver
 from img_frontends.common.problems import joined
-from img_frontends.dockerfile.lower import File, checked, made_target
+from img_frontends.dockerfile.lower import File, made_target
 from img_frontends.dockerfile.origins import Contexts
 from img_frontends.dockerfile.reader import Script
 from img_frontends.dockerfile.scope import Args
 from img_frontends.dockerfile.stages import Stage as Stretch
+from img_frontends.dockerfile.syntax import checked
 from img_frontends.dockerfile.tree import Instruction
 from img_frontends.document.acts import ACTS
 from img_frontends.document.arguments import check_args, holds, values
