@@ -103,6 +103,17 @@ def test_a_base_without_the_platform(parts: dict[str, str], both: str, work: Pat
     assert "Dockerfile:1" in done.stderr  # as BuildKit, which takes an image that has one platform, and warns
 
 
+def test_a_stored_image_for_another_platform_is_the_last_resort(both: str, parts: dict[str, str], work: Path) -> None:
+    store, folder = work / "s", write(work, f"FROM {both}\nLABEL a=b\n")
+    ok(img("pull", parts["amd64"], root=store))
+    ok(img("tag", parts["amd64"], both, root=store))
+    asked = ("build", "--platform", "linux/arm64", str(folder))
+    alone = img(*asked, "--offline", root=store)
+    assert alone.returncode == 0 and "InvalidBaseImagePlatform" in alone.stderr
+    done = img(*asked, root=store)
+    assert done.returncode == 0 and "InvalidBaseImagePlatform" not in done.stderr
+
+
 def test_without_an_emulator_the_line_and_the_remedy_are_told(both: str, work: Path) -> None:
     folder = write(work, f"FROM {both}\nRUN uname -m > /made\n")
     done = img("build", "--platform", "linux/arm64", str(folder), root=work / "s")

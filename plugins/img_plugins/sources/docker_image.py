@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from img.errors import RegistryError
 from img.ir.nodes import Source
-from img.oci.platform import Platform, select
+from img.oci.platform import Platform, runs, select
 from img.oci.reference import Reference
 from img.oci.spec import INDEXES, Descriptor, Index, Manifest, parse_object
 from img.ports import BaseImage, Host, Pin, Snapshot
@@ -33,10 +33,22 @@ class DockerImageSource:
         """
         key = (ref, platform)
         if key not in self._resolved:
-            reference = Reference.parse(ref)
-            found = self._stored(reference, platform) or self._remote(reference, platform)
-            self._resolved[key] = found
+            self._resolved[key] = self._found(Reference.parse(ref), platform)
         return self._resolved[key]
+
+    def _found(self, reference: Reference, platform: str) -> BaseImage:
+        """What the store has, if it is for the platform; else what the registry has. An image of the store's that is for
+        another platform is taken if there is no other."""
+        stored = self._stored(reference, platform)
+        fitting = next((image for image in stored if _serves(image, platform)), None)
+        if fitting is not None:
+            return fitting
+        try:
+            return self._remote(reference, platform)
+        except RegistryError:
+            if not stored:
+                raise
+            return stored[0]
 
     def pin(self, source: Source) -> Pin:
         """The manifest's digest, which the reference carries."""
@@ -63,16 +75,15 @@ class DockerImageSource:
 
     # --- what the store knows -------------------------------------------------------------------------------
 
-    def _stored(self, reference: Reference, platform: str) -> BaseImage | None:
+    def _stored(self, reference: Reference, platform: str) -> list[BaseImage]:
+        """The image of that name, and the one that the name stood for when the registry was last asked."""
         if self._host.settings.get("pull") == "always" and not is_offline(self._host.settings):
-            return None
+            return []
         store = self._host.store
         known = store.images.get(str(reference))
-        digest = self._choose(known.digest, platform, reference) if known and store.blobs.has(known.digest) else None
-        digest = digest or store.pins.get(_pin_key(reference, platform))
-        if digest is None or not store.blobs.has(digest):
-            return None
-        return self._image(reference.at(digest), platform)
+        named = self._choose(known.digest, platform, reference) if known and store.blobs.has(known.digest) else None
+        digests = (named, store.pins.get(_pin_key(reference, platform)))
+        return [self._image(reference.at(digest), platform) for digest in digests if digest and store.blobs.has(digest)]
 
     def _choose(self, digest: str, platform: str, reference: Reference) -> str:
         """The manifest for `platform`, if `digest` is an index of the store's."""
@@ -133,6 +144,11 @@ class DockerImageSource:
         images.checked(config, reference.familiar)
         source = Source("docker-image", str(reference), (("platform", platform),))
         return BaseImage(source, config, len(manifest.layers))
+
+
+def _serves(image: BaseImage, platform: str) -> bool:
+    found = Platform.of(image.config)
+    return not found.architecture or runs(Platform.parse(platform), found) is not None
 
 
 def _pin_key(reference: Reference, platform: str) -> str:
