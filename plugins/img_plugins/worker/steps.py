@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from img.abilities import ALL
 from img.ir.nodes import Exec, Node, Scratch
 from img.ports import Host, Result, Snapshot
 from img_plugins.worker.emulation import Emulation
@@ -13,6 +14,11 @@ from img_plugins.worker.files import make_files
 
 class StepWorker:
     """`img.ports.Worker.run` for a backend whose whole skill is `start`."""
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """See `img.ports.Worker`: everything, unless the backend takes something away."""
+        return ALL
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -28,5 +34,5 @@ class StepWorker:
             return Snapshot()
         if isinstance(node, Exec):
             self._emulation.check(node)
-            return make_exec(self.host, node, inputs, self.start())
+            return make_exec(self.host, node, inputs, self.start(), devices="devices" in self.abilities)
         return make_files(self.host, node, inputs)

@@ -6,6 +6,7 @@ import os
 from functools import cached_property
 from typing import Any
 
+from img.abilities import ALL
 from img.errors import BackendError
 from img.ports import Availability
 from img_plugins.backends.runc.launch import does_without_cgroups, find
@@ -17,6 +18,11 @@ RUNTIMES = ("runc", "crun", "youki")
 
 class RuncBackend(StepWorker):
     """Offered as the backend ``runc``. The setting ``runtime`` names the program; empty: the first of `RUNTIMES`."""
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """All but devices."""
+        return ALL - {"devices"}
 
     def probe(self) -> Availability:
         return self._found[1]
@@ -51,8 +57,6 @@ class RuncBackend(StepWorker):
         }
 
         def run(step: dict[str, Any], stdout: int, stderr: int, memory: int | None) -> Process:
-            if any(mount["kind"] == "device" for mount in step["mounts"]):
-                raise BackendError("the backend runc gives no devices to steps", hint="use --backend chroot")
             process: Process = sandbox.run({**step, **ours}, stdout, stderr, memory)
             return process
 
