@@ -36,7 +36,16 @@ WORDS = MappingProxyType(
 )
 """Each ability, and what it is called in messages."""
 
-ALL = frozenset(WORDS)
+QUALITIES = MappingProxyType(
+    {
+        "logs.whole": "all that a step writes is kept, however much it is",
+        "proc": "a /proc of the step's own, and with it /dev/stdout, /dev/stderr and /dev/fd",
+        "mount.cache.live": "steps that share a cache at one time see each other's files",
+    }
+)
+"""What no step asks for, and yet tells backends apart."""
+
+ALL = frozenset(WORDS) | frozenset(QUALITIES)
 
 
 def needs(node: Node, network: str = "") -> frozenset[str]:

@@ -20,7 +20,9 @@ from img.sandbox import chrooted
 from img_plugins.worker import ground
 from img_plugins.worker.placed import Placement
 
-LACKS = frozenset({"network.none", "security.insecure", "devices", "hostname", "mount.tmpfs.size"})
+LACKS = frozenset(
+    {"network.none", "security.insecure", "devices", "hostname", "mount.tmpfs.size", "mount.cache.live", "proc"}
+)
 """Abilities that take namespaces and mounts."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from img.abilities import ALL
@@ -10,6 +11,16 @@ from img.ports import Host, Result, Snapshot
 from img_plugins.worker.emulation import Emulation
 from img_plugins.worker.exec import Start, make_exec
 from img_plugins.worker.files import make_files
+
+
+def root_trouble(host: Host) -> tuple[str, str] | None:
+    """What can't be had of that which every step's root takes, and what the kernel says; None if all of it can be."""
+    work = host.store.scratch()
+    try:
+        found: tuple[str, str] | None = host.sandbox.call("img.sandbox.probe:try_root", os.fspath(work))
+    finally:
+        host.store.discard(work)
+    return found
 
 
 class StepWorker:

@@ -13,7 +13,7 @@ from img.errors import BackendError
 from img.events import Warning
 from img.ports import Availability, Host
 from img_plugins.worker.exec import Process, Start
-from img_plugins.worker.steps import StepWorker
+from img_plugins.worker.steps import StepWorker, root_trouble
 
 RUNGS = {
     "overlay": "overlayfs as root",
@@ -62,8 +62,7 @@ class ChrootBackend(StepWorker):
         sandbox: Any = self.host.sandbox
         rung, reason, remedy = sandbox.rung, sandbox.reason, sandbox.remedy
         if rung in ("overlay", "userns"):
-            work = self.host.store.scratch()
-            trouble = sandbox.call("img.sandbox.probe:try_root", os.fspath(work))
+            trouble = root_trouble(self.host)
             if not trouble:
                 return rung, Availability(True, RUNGS[rung])
             rung, reason, remedy = "copy" if rung == "overlay" else "none", f"{trouble[0]} ({trouble[1]})", REMEDY
