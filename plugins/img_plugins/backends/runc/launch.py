@@ -22,9 +22,11 @@ from typing import Any
 from img.sandbox import libc, root, secrets
 from img.sandbox.step import Reply, read_all, wait_for
 from img_plugins.backends.runc.bundle import cgroup, config
+from img_plugins.backends.runc.ready import make_ready
 from img_plugins.backends.runc.seccomp import profile
 
 ERRORS = (
+    (r"argument list too long", "exec", errno.E2BIG),
     (r"exec format error", "exec", errno.ENOEXEC),
     (r"chdir to cwd|cwd", "cwd", errno.EACCES),
     (r"executable file .*not found|no such file or directory.*exec|exec.*no such file", "exec", errno.ENOENT),
@@ -85,6 +87,7 @@ def _bundle(step: dict[str, Any], environment: dict[str, str]) -> str:
     place = f"{step['work']}/bundle"
     os.mkdir(place, 0o700)
     libc.mount("tmpfs", place, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC, "mode=700")
+    make_ready(step)
     document = config(step, environment, f"{step['work']}/root", profile(os.uname().machine), step["userns"])
     with open(f"{place}/config.json", "x", encoding="utf-8", errors="surrogateescape") as file:
         json.dump(document, file)
