@@ -88,9 +88,22 @@ def remove_tree(path: str) -> None:
     if not os.path.lexists(path):
         return
 
+    tried: set[tuple[str, Any]] = set()
+
     def again(function: Any, place: str, error: Any) -> None:
+        """Once more, with the folder, and what it is in, opened."""
+        if isinstance(error[1], FileNotFoundError):
+            return
+        if (place, function) in tried:
+            raise error[1]
+        tried.add((place, function))
         os.chmod(os.path.dirname(place), 0o700)
-        function(place)
+        if function in (os.unlink, os.rmdir):
+            function(place)
+            return
+        if not os.path.islink(place):
+            os.chmod(place, 0o700)
+        shutil.rmtree(place, onerror=again)
 
     shutil.rmtree(path, onerror=again)
 

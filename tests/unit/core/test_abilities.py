@@ -123,7 +123,10 @@ def test_the_step_the_ability_and_who_has_it_are_named(tmp_path: Path) -> None:
 def test_where_nothing_runs_the_machine_is_examined(tmp_path: Path) -> None:
     with pytest.raises(BackendError) as raised:
         backends.for_nodes(engine(tmp_path, chroot=Backend("run")), "", lambda: [run()])
-    assert raised.value.message == "RUN it needs a process of its own (run), which the backend chroot lacks here: a fake reason"
+    assert (
+        raised.value.message
+        == "RUN it needs a process of its own (run), which the backend chroot lacks here: a fake reason"
+    )
     assert raised.value.hint.startswith("no other backend has it here; rung ")
 
 
