@@ -92,7 +92,7 @@ def _deflater(level: int, before: bytes) -> Any:
     process (docs/decisions/0028)."""
     from zlib_ng import zlib_ng
 
-    words = {"zdict": before} if before else {}
+    words: dict[str, Any] = {"zdict": before} if before else {}
     return zlib_ng.compressobj(level, zlib_ng.DEFLATED, -15, **words)
 
 
