@@ -54,14 +54,17 @@ class Solver:
         *,
         journal: Journal,
         room: Callable[[], None] = lambda: None,
+        made: Callable[[Node, Result], None] = lambda node, result: None,
     ) -> None:
-        """`room` is called before and after each step and now and then while one runs; what it raises fails the build."""
+        """`room` is called before and after each step and now and then while one runs; what it raises fails the build.
+        `made` is told of each result and must return at once."""
         self._cache = cache
         self._journal = journal
         self._worker = worker
         self._engine = engine
         self._limit = steps
         self._room = room
+        self._made = made
         self._pending: list[tuple[tuple[str, ...], Snapshot, str]] = []
 
     def solve(self, goals: Sequence[Node]) -> list[Snapshot]:
@@ -111,7 +114,9 @@ class Solver:
 
     async def _stopping(self, node: Node) -> Result:
         try:
-            return await self._make(node)
+            result = await self._make(node)
+            self._made(node, result)
+            return result
         except asyncio.CancelledError:
             raise
         except BaseException:
