@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -281,7 +282,7 @@ class Session:
         self.store.sweep()
         self.engine.busy = True
         try:
-            worker = backends.on_demand(self.engine, options.backend)
+            worker = partial(backends.for_nodes, self.engine, options.backend, lambda: cache.undecided(goals))
             room = self.store.blobs.room
             solver = Solver(cache, worker, self.engine, steps_at_once, journal=journal, room=room, made=ahead.made)
             snapshots = solver.solve(goals)
@@ -292,8 +293,6 @@ class Session:
         return Solved(cache, snapshots)
 
     def _journal(self, cache: Cache, nodes: Sequence[Node]) -> Journal:
-        from functools import partial
-
         from img.solver.contents import keep_listing
 
         return Journal(self.store, self._name, nodes, cache.pinned, partial(keep_listing, self.engine))
