@@ -20,6 +20,7 @@ def img_offers() -> Iterable[Offer]:
             _ + "backends.chroot.backend:ChrootBackend",
         ),
         Offer("backend", "runc", "containers of runc, crun or youki", _ + "backends.runc.backend:RuncBackend"),
+        Offer("backend", "containerd", "tasks of containerd", _ + "backends.containerd.backend:ContainerdBackend"),
         Offer("source", "local", "a folder of this machine", _ + "sources.local:LocalSource"),
         Offer(
             "source",
@@ -62,5 +63,12 @@ def img_settings() -> Iterable[Setting]:
         ),
         Setting("registries", "the file that says how registries are reached: registries.toml", "IMG_REGISTRIES"),
         Setting("runtime", "the OCI runtime of the backend runc, by name or path", "IMG_RUNTIME", ""),
+        Setting(
+            "containerd_address",
+            "the socket of containerd",
+            "IMG_CONTAINERD_ADDRESS CONTAINERD_ADDRESS",
+            "/run/containerd/containerd.sock",
+        ),
+        Setting("containerd_namespace", "containerd's namespace for the backend", "IMG_CONTAINERD_NAMESPACE", "img"),
         Setting("cdi", "folders with device specifications (CDI), parted by :", "IMG_CDI", "/etc/cdi:/var/run/cdi"),
     ]
