@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from img.files.view import View
 from img.sandbox import libc, wire
 from img.sandbox.step import Reply
 from img_plugins.backends.containerd.places import Laid, lay
@@ -24,6 +25,8 @@ from img_plugins.worker.seccomp import profile
 
 SHELL = ("/bin/sh", "-c", '. /dev/stdin && exec "$@" </dev/null', "sh")
 """How variables that are secrets reach a process: containerd keeps a container's environment on its disk."""
+
+NO_SHELL = "containerd would keep them on its disk unless /bin/sh sets them, and the image has none; mount files instead"
 
 _SWEEP = "import sys; sys.path[:0] = {paths!r}; from img_plugins.backends.containerd.owner import main; main()"
 QUIET = 30.0
@@ -35,6 +38,8 @@ def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
     libc.prctl(libc.PR_SET_PDEATHSIG, 0)
     channel = socket.socket(fileno=fds.pop())
     memory = fds.pop() if len(fds) > 2 else None
+    if step.get("env_secrets") and not _has_shell(step["lower"]):
+        return {"failed": ["secret variables", 0, NO_SHELL, ""]}
     others = [channel.fileno(), job.fileno(), *fds]
     script = _script(step, memory)
     try:
@@ -45,6 +50,11 @@ def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
         return _Watch(step, job, channel, fds).run(_plan(step, laid, script))
     finally:
         laid.release()
+
+
+def _has_shell(trees: list[str]) -> bool:
+    view = View(trees)
+    return view.lstat(view.resolve(SHELL[0])) is not None
 
 
 def _plan(step: dict[str, Any], laid: Laid, script: int | None) -> dict[str, Any]:
@@ -92,7 +102,13 @@ class _Watch:
         """Until the engine replies, or is gone."""
         stdout, stderr = map(_path, self._writers)
         streams = {"stdin": plan.pop("stdin"), "stdout": stdout, "stderr": stderr}
-        wire.send(self._channel, {**plan, "streams": streams})
+        try:
+            wire.send(self._channel, {**plan, "streams": streams})
+            return self._until_reply()
+        except (BrokenPipeError, ConnectionResetError):
+            return self._abandoned()
+
+    def _until_reply(self) -> Reply:
         watched = select.poll()
         for fd in (self._job.fileno(), self._channel.fileno(), self._helper, *self._into):
             watched.register(fd, select.POLLIN | select.POLLHUP)
@@ -136,6 +152,7 @@ class _Watch:
                 self._task = os.pidfd_open(message["pid"])
             if self._doomed:
                 self._kill()
+            wire.send(self._channel, {"watched": True})
         self._exited = self._exited or "exited" in message
         self._heard = time.monotonic()
         reply: Reply | None = message.get("reply")
@@ -161,8 +178,8 @@ class _Watch:
         """Nobody waits for the step any more: remove its container from here."""
         self._kill()
         self._close_writers()
-        for reader in self._into:
-            os.close(reader)
+        while self._into:
+            os.close(self._into.popitem()[0])
         paths = [path for path in sys.path if path]
         argv = [sys.executable, "-I", "-S", "-c", _SWEEP.format(paths=paths), *self._step["container"]]
         with suppress(subprocess.TimeoutExpired):

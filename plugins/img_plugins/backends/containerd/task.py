@@ -1,8 +1,8 @@
 """The engine's side of one step: it speaks to containerd, and to the step's child of the sandbox
 (`img_plugins.backends.containerd.launch`), which lays the ground, reads the output and kills.
 
-Messages of the child: what the container is to be; ``drained``, when all output has been passed on. Messages to it: the
-task's ``pid``; ``exited``; ``reply``, which ends it.
+The two take turns. The child says what the container is to be; it is told the task's ``pid`` and says that it has it; it is
+told that the task has ``exited`` and says when all output has been passed on; ``reply`` ends it.
 """
 
 from __future__ import annotations
@@ -90,12 +90,17 @@ class Task:
     def _task(self, plan: dict[str, Any]) -> int:
         call = self._client.call
         made = call("Tasks.Create", container_id=self._id, rootfs=[plan["rootfs"]], **plan["streams"])
-        wire.send(self._channel, {"pid": made.pid})
+        self._told({"pid": made.pid})
         call("Tasks.Start", container_id=self._id)
         status = self._waited()
-        wire.send(self._channel, {"exited": True})
-        wire.receive(self._channel)
+        self._told({"exited": True})
         return status
+
+    def _told(self, message: dict[str, Any]) -> None:
+        """Tell the child, and wait until it has done what there is to do."""
+        wire.send(self._channel, message)
+        if wire.receive(self._channel) is None:
+            raise BrokenPipeError
 
     def _waited(self) -> int:
         """The task's exit status. containerd may be restarted meanwhile: its tasks outlive it."""
@@ -119,19 +124,20 @@ def end(client: Containerd, id: str) -> None:
     """Kill a task, and remove it and its container, as far as they are there. Raises `Refusal` if they can't be."""
     with suppress(Refusal):
         client.call("Tasks.Kill", container_id=id, signal=int(signal.SIGKILL), all=True)
+        client.call("Tasks.Wait", container_id=id, timeout=ROUND)
     deadline = time.monotonic() + GRACE
-    while True:
-        try:
-            client.call("Tasks.Delete", container_id=id, wait=True)
-        except Refusal as refusal:
-            if refusal.code == "FAILED_PRECONDITION" and time.monotonic() < deadline:  # it is still dying
-                time.sleep(0.05)
-                continue
-            if refusal.code != "NOT_FOUND":
-                raise
-        break
+    while not _gone(client, "Tasks.Delete", container_id=id):
+        if time.monotonic() > deadline:
+            raise Refusal("DEADLINE_EXCEEDED", f"the task {id} does not die")
+        time.sleep(0.05)
+    if not _gone(client, "Containers.Delete", id=id):
+        raise Refusal("FAILED_PRECONDITION", f"the container {id} can't be removed")
+
+
+def _gone(client: Containerd, method: str, **fields: Any) -> bool:
+    """Delete something; whether it is gone. A containerd that is just restarting is waited for."""
     try:
-        client.call("Containers.Delete", id=id, wait=True)
+        client.call(method, wait=True, **fields)
     except Refusal as refusal:
-        if refusal.code != "NOT_FOUND":
-            raise
+        return refusal.code == "NOT_FOUND"
+    return True
