@@ -35,6 +35,12 @@ def img_offers() -> Iterable[Offer]:
         Offer("exporter", "registry", "pushed to a registry", _ + "exporters.registry:RegistryExporter"),
         Offer("exporter", "oci", "an OCI image layout, as tar or folder", _ + "exporters.oci:OciExporter"),
         Offer("exporter", "docker", "an archive that docker load takes", _ + "exporters.oci:DockerExporter"),
+        Offer(
+            "exporter",
+            "containerd",
+            "into containerd, for ctr and kubelets",
+            _ + "exporters.containerd.exporter:ContainerdExporter",
+        ),
         Offer("exporter", "tar", "the root filesystem as a tar", _ + "exporters.tar:TarExporter"),
         Offer("exporter", "local", "the root filesystem as a folder", _ + "exporters.local:LocalExporter"),
         Offer("registry", "distribution", "registries, and who may use them", _ + "registry.access:Registries"),

@@ -5,7 +5,7 @@ Imports gRPC, which is an extra: whoever may lack it asks `img_plugins.backends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,7 +85,7 @@ class Containerd:
         except grpc.RpcError as error:
             raise _refusal(error) from error
 
-    def stream(self, method: str, requests: Iterable[Any], *, lease: str = "") -> Iterator[Any]:
+    def stream(self, method: str, requests: Iterable[Any], *, lease: str = "") -> Generator[Any, None, None]:
         """Call a method that streams both ways; the answers as they come. Raises `Refusal`, also while iterating. When
         the iterator is closed early the call is cancelled."""
         answers = self._calls[method](iter(requests), metadata=self._about(lease))

@@ -26,7 +26,9 @@ from img_plugins.worker.seccomp import profile
 SHELL = ("/bin/sh", "-c", '. /dev/stdin && exec "$@" </dev/null', "sh")
 """How variables that are secrets reach a process: containerd keeps a container's environment on its disk."""
 
-NO_SHELL = "containerd would keep them on its disk unless /bin/sh sets them, and the image has none; mount files instead"
+NO_SHELL = (
+    "containerd would keep them on its disk unless /bin/sh sets them, and the image has none; mount files instead"
+)
 
 _SWEEP = "import sys; sys.path[:0] = {paths!r}; from img_plugins.backends.containerd.owner import main; main()"
 QUIET = 30.0
