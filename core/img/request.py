@@ -43,6 +43,8 @@ class Options:
     """Where new cache mounts start from, in order: attributes as for `cache_from`."""
     cache_mount_to: tuple[Mapping[str, str], ...] = ()
     """Where cache mounts are kept that the build used."""
+    timeout: float = 0
+    """Seconds that all of it may take; 0 is no limit. The time of a step is in `Confinement.resources`."""
     secrets: Mapping[str, SecretSource] = field(default_factory=dict)
     ssh: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Agents by id: the path of one agent's socket, or of one or more key files."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from img import backends, events, outputs
 from img.ahead import Ahead
 from img.caching import Caching, Solved
+from img.deadline import deadline
 from img.engine import Engine, Sources
 from img.errors import CacheLost, Cancelled, ImgError, UsageError
 from img.ir.definition import Definition
@@ -113,9 +114,11 @@ class Session:
         return chosen(self.registry, request, name, text), asked
 
     def _confined(self, given: Confinement) -> Confinement:
-        """What a build without network says of every step: it belongs to their keys, as all of a confinement does."""
-        if given.network is Network.DEFAULT and self.engine.settings.get("network") == Network.NONE.value:
-            return replace(given, network=Network.NONE)
+        """What a build without network, or with one of its own, says of every step: it belongs to their keys, as all of
+        a confinement does but its resources."""
+        said = self.engine.settings.get("network")
+        if given.network is Network.DEFAULT and said in (Network.NONE.value, Network.SANDBOX.value):
+            return replace(given, network=Network(said))
         return given
 
     def _open(self, request: Request, need_file: bool = True) -> Main:
@@ -183,7 +186,7 @@ class Session:
         return self._build(lambda: definition, options, observers)
 
     def _build(self, make: Callable[[], Definition], options: Options, observers: Sequence[Reporter]) -> BuildResult:
-        with self.observed(observers):
+        with self.observed(observers), deadline(self.engine, options.timeout, self.cancel):
             wanted = outputs.chosen(self.engine, options)
             caching = Caching(self.engine, options)
             mounts = self.engine.cache_mounts = mounts_of(self.engine, options)

@@ -58,7 +58,7 @@ def img_offers() -> Iterable[Offer]:
 @hookimpl
 def img_settings() -> Iterable[Setting]:
     return [
-        Setting("network", "the network of steps that do not say: host or none", "IMG_NETWORK", "host"),
+        Setting("network", "the network of steps that do not say: host, none or sandbox", "IMG_NETWORK", "host"),
         Setting("steps", "how many steps run at once", "IMG_STEPS", "64"),
         Setting("cache_deadline", "seconds that a remote cache is waited for", "IMG_CACHE_DEADLINE", "5"),
         Setting("pull", "when to ask the registry for a base: missing, always or never", "IMG_PULL", "missing"),

@@ -104,8 +104,10 @@ class State:
         cwd: str = "",
         mounts: Sequence[Mount] = (),
         confinement: Confinement = Confinement(),
+        retry: int = 0,
     ) -> State:
-        """A process: a string goes to ``/bin/sh -c``, a sequence is its argv. `env` is for this process alone."""
+        """A process: a string goes to ``/bin/sh -c``, a sequence is its argv. `env` is for this process alone. How much it
+        may use is in ``confinement.resources``; `retry` is how often it is run again when it fails."""
         argv = ("/bin/sh", "-c", command) if isinstance(command, str) else tuple(command)
         shown = command if isinstance(command, str) else " ".join(command)
 
@@ -120,6 +122,7 @@ class State:
                 user or b.settings.get("User", ""),
                 tuple(mounts),
                 confinement,
+                retry=retry,
                 notes=Notes(f"RUN {shown}"),
             )
             b.add(node, f"RUN {' '.join(argv)}")
