@@ -120,7 +120,15 @@ class Build:
         return self._awaited().__await__()
 
     async def _awaited(self) -> BuildResult:
-        return await asyncio.shield(asyncio.wrap_future(self._future))
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell(_: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(ended.set)
+
+        self._future.add_done_callback(tell)
+        await ended.wait()
+        return self._future.result()
 
     @property
     def done(self) -> bool:

@@ -45,7 +45,9 @@ def test_a_state_that_many_copy_from_is_lowered_once() -> None:
 
 
 def test_platforms_and_epoch(tmp_path: Path) -> None:
-    made = img.scratch().copy(img.local(tmp_path), to="/").definition(Resolver(), "linux/amd64", "linux/arm/v7", epoch=5)
+    made = (
+        img.scratch().copy(img.local(tmp_path), to="/").definition(Resolver(), "linux/amd64", "linux/arm/v7", epoch=5)
+    )
     assert [t.platform for t in made.targets] == ["linux/amd64", "linux/arm/v7"]
     assert made.targets[1].config["variant"] == "v7"
     (copied,) = (n for n in topological([made.targets[0].root]) if isinstance(n, Copy))
