@@ -54,8 +54,9 @@ def values(known: Sequence[Setting], environ: Mapping[str, str]) -> list[Value]:
     table = _read(file, known) if file else {}
     found: list[Value] = []
     for setting in known:
-        if setting.env and setting.env in environ:
-            found.append(Value(setting, environ[setting.env], setting.env))
+        named = next((name for name in setting.env.split() if name in environ), "")
+        if named:
+            found.append(Value(setting, environ[named], named))
         elif setting.name in table:
             found.append(Value(setting, table[setting.name], file))
         else:

@@ -15,8 +15,8 @@ from img.request import BuildResult, Options
 Output = tuple[str, dict[str, str]]
 """An exporter's name and its attributes."""
 
-NAMED = ("image", "registry", "oci", "docker")
-"""Exporters that take the build's tags as ``name`` unless they were given one."""
+IMAGES = ("image", "registry", "oci", "docker", "containerd")
+"""Exporters that write images, and take the build's tags as ``name`` unless they were given one."""
 
 
 def chosen(engine: Engine, options: Options) -> list[Output]:
@@ -33,7 +33,7 @@ def chosen(engine: Engine, options: Options) -> list[Output]:
         kind = attrs.pop("type", "")
         if kind not in known:
             raise UsageError(f"there is no output type {kind!r}", hint=f"types: {', '.join(known)}")
-        if kind in NAMED:
+        if kind in IMAGES:
             attrs = {**options.annotations, **attrs}
             if names:
                 attrs.setdefault("name", names)

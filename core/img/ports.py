@@ -248,6 +248,11 @@ class Availability:
 class Worker(Protocol):
     """Executes one instruction at a time."""
 
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What it can do here beyond plain steps on files: names of `img.abilities`. Asked for after `probe` only, and
+        before anything runs: a build that needs more fails at once."""
+
     def probe(self) -> Availability:
         """Try, cheaply, whether this backend works here. Never raises."""
 
@@ -262,6 +267,10 @@ class Worker(Protocol):
 
 class GraphBackend(Protocol):
     """Takes the whole definition."""
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """As of `Worker`."""
 
     def probe(self) -> Availability: ...
 

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from img import backends, events, outputs
+from img.ahead import Ahead
 from img.caching import Caching, Solved
 from img.engine import Engine, Sources
 from img.errors import CacheLost, Cancelled, ImgError, UsageError
@@ -175,11 +177,12 @@ class Session:
             )
             self._name = "\n".join([requests[0].context, requests[0].file, *(request.target for request in requests)])
             self._begin(joined)
-            rest = iter(self._solve(joined, requests[0], Caching(self.engine, requests[0])).snapshots)
-            return [
-                outputs.export(self.engine, one, [next(rest) for _ in one.targets], asked)
-                for one, asked in zip(definitions, wanted, strict=True)
-            ]
+            with Ahead(self.engine, joined, [output for asked in wanted for output in asked]) as ahead:
+                rest = iter(self._solve(joined, requests[0], Caching(self.engine, requests[0]), ahead).snapshots)
+                return [
+                    outputs.export(self.engine, one, [next(rest) for _ in one.targets], asked)
+                    for one, asked in zip(definitions, wanted, strict=True)
+                ]
 
     def build_definition(
         self,
@@ -212,19 +215,24 @@ class Session:
             mounts = self.engine.cache_mounts = mounts_of(self.engine, options)
             definition = make()
             self._begin(definition)
-            with limited(self.engine):
-                result = self._finish(definition, options, caching, wanted)
+            with limited(self.engine), Ahead(self.engine, definition, wanted) as ahead:
+                result = self._finish(definition, options, caching, wanted, ahead)
             if mounts is not None:
                 return replace(result, lines=(*result.lines, *mounts.save()))
             return result
 
     def _finish(
-        self, definition: Definition, options: Options, caching: Caching, wanted: Sequence[outputs.Output]
+        self,
+        definition: Definition,
+        options: Options,
+        caching: Caching,
+        wanted: Sequence[outputs.Output],
+        ahead: Ahead,
     ) -> BuildResult:
         """Make the goals and write them out. What turns out to be lost from a remote cache is made after all."""
         while True:
             try:
-                solved = self._solve(definition, options, caching)
+                solved = self._solve(definition, options, caching, ahead)
                 result = outputs.export(self.engine, caching.embed(definition, solved), solved.snapshots, wanted)
                 break
             except CacheLost as error:
@@ -274,7 +282,7 @@ class Session:
         if options.pull:
             self.engine.settings["pull"] = options.pull
 
-    def _solve(self, definition: Definition, options: Options, caching: Caching) -> Solved:
+    def _solve(self, definition: Definition, options: Options, caching: Caching, ahead: Ahead) -> Solved:
         goals = [target.root for target in definition.targets]
         nodes = topological(goals)
         fresh = frozenset(name.lower() for name in options.no_cache_filter)
@@ -302,8 +310,9 @@ class Session:
         self.store.sweep()
         self.engine.busy = True
         try:
-            worker = backends.on_demand(self.engine, options.backend)
-            solver = Solver(cache, worker, self.engine, steps_at_once, journal=journal, room=self.store.blobs.room)
+            worker = partial(backends.for_nodes, self.engine, options.backend, lambda: cache.undecided(goals))
+            room = self.store.blobs.room
+            solver = Solver(cache, worker, self.engine, steps_at_once, journal=journal, room=room, made=ahead.made)
             snapshots = solver.solve(goals)
         finally:
             self.engine.busy = False
@@ -312,8 +321,6 @@ class Session:
         return Solved(cache, snapshots)
 
     def _journal(self, cache: Cache, nodes: Sequence[Node]) -> Journal:
-        from functools import partial
-
         from img.solver.contents import keep_listing
 
         return Journal(self.store, self._name, nodes, cache.pinned, partial(keep_listing, self.engine))

@@ -20,6 +20,7 @@ def img_offers() -> Iterable[Offer]:
             _ + "backends.chroot.backend:ChrootBackend",
         ),
         Offer("backend", "runc", "containers of runc, crun or youki", _ + "backends.runc.backend:RuncBackend"),
+        Offer("backend", "containerd", "tasks of containerd", _ + "backends.containerd.backend:ContainerdBackend"),
         Offer("source", "local", "a folder of this machine", _ + "sources.local:LocalSource"),
         Offer(
             "source",
@@ -34,6 +35,12 @@ def img_offers() -> Iterable[Offer]:
         Offer("exporter", "registry", "pushed to a registry", _ + "exporters.registry:RegistryExporter"),
         Offer("exporter", "oci", "an OCI image layout, as tar or folder", _ + "exporters.oci:OciExporter"),
         Offer("exporter", "docker", "an archive that docker load takes", _ + "exporters.oci:DockerExporter"),
+        Offer(
+            "exporter",
+            "containerd",
+            "into containerd, for ctr and kubelets",
+            _ + "exporters.containerd.exporter:ContainerdExporter",
+        ),
         Offer("exporter", "tar", "the root filesystem as a tar", _ + "exporters.tar:TarExporter"),
         Offer("exporter", "local", "the root filesystem as a folder", _ + "exporters.local:LocalExporter"),
         Offer("registry", "distribution", "registries, and who may use them", _ + "registry.access:Registries"),
@@ -62,5 +69,12 @@ def img_settings() -> Iterable[Setting]:
         ),
         Setting("registries", "the file that says how registries are reached: registries.toml", "IMG_REGISTRIES"),
         Setting("runtime", "the OCI runtime of the backend runc, by name or path", "IMG_RUNTIME", ""),
+        Setting(
+            "containerd_address",
+            "the socket of containerd",
+            "IMG_CONTAINERD_ADDRESS CONTAINERD_ADDRESS",
+            "/run/containerd/containerd.sock",
+        ),
+        Setting("containerd_namespace", "containerd's namespace for the backend", "IMG_CONTAINERD_NAMESPACE", "img"),
         Setting("cdi", "folders with device specifications (CDI), parted by :", "IMG_CDI", "/etc/cdi:/var/run/cdi"),
     ]

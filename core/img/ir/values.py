@@ -133,13 +133,17 @@ class Limit:
     hard: int
 
 
+HOSTNAME = "buildkitsandbox"
+"""What a step's machine is called unless something else is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Confinement:
     """Where and how tightly an Exec's process runs; the defaults are what a Dockerfile's RUN gets."""
 
     network: Network = Network.DEFAULT
     security: Security = Security.SANDBOX
-    hostname: str = "buildkitsandbox"
+    hostname: str = HOSTNAME
     hosts: Pairs = ()
     """Extra lines of /etc/hosts as (name, address)."""
     limits: tuple[Limit, ...] = field(default=())

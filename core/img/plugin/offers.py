@@ -25,7 +25,8 @@ class Offer(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """One setting: its flag, its key in the settings file, its environment variable and its line in the docs."""
+    """One setting: its flag, its key in the settings file, its environment variable and its line in the docs. Of several
+    variables, parted by spaces, the first that is set counts."""
 
     name: str
     help: str

@@ -98,8 +98,11 @@ class Sandbox:
             raise _raised(*reply["error"])
         return reply["result"]
 
-    def run(self, step: dict[str, Any], stdout: int, stderr: int, memory: int | None = None) -> Job:
-        """Start a step. `memory` is a memory file with the bytes of its secrets (`img.sandbox.secrets`). Its fields:
+    def run(
+        self, step: dict[str, Any], stdout: int, stderr: int, memory: int | None = None, more: Sequence[int] = ()
+    ) -> Job:
+        """Start a step. `memory` is a memory file with the bytes of its secrets (`img.sandbox.secrets`); descriptors in
+        `more` come last in the ``fds`` of its ``run``. Its fields:
 
         lower, upper, work   trees bottom up, the folder for changes, an empty folder of its own
         argv, env, cwd       env as a list of [name, value]
@@ -117,7 +120,7 @@ class Sandbox:
         root                 for `img.sandbox.chrooted.supervise`: the folder that is the root
         """
         fds = (stdout, stderr) if memory is None else (stdout, stderr, memory)
-        return Job(self._send({"step": step}, fds))
+        return Job(self._send({"step": step}, (*fds, *more)))
 
     def close(self) -> None:
         """End the helper and all it runs. May be called twice."""

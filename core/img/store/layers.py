@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from img.digest import digest_of
-from img.errors import CorruptBlob, FileError, LayerError, StoreError
+from img.errors import Cancelled, CorruptBlob, FileError, LayerError, StoreError
 from img.files.records import SUFFIX, unprivileged
 from img.oci.spec import Descriptor
 from img.store.blobs import Blobs, disk_error
@@ -243,6 +243,10 @@ class Layers:
                 return made
             return LayerBlob(layer.descriptor, layer.diff_id)
 
+    def unpacked(self, id: str) -> bool:
+        """Whether the layer has a tree of its own here, and no blob."""
+        return self._tree(id).exists() and self.known((id,)) is None
+
     def known(self, group: Sequence[str]) -> LayerBlob | None:
         """The blob that `blob` would give, if it was made or pulled before and is in the store; nothing is done."""
         if len(group) == 1:
@@ -324,7 +328,7 @@ class Layers:
         from img.oci.spec import OCI_LAYER_GZIP
         from img.store.pipes import read_from
 
-        plain = Hashing(read_from(self._engine.sandbox.call, *job))
+        plain = Hashing(self._checked(read_from(self._engine.sandbox.call, *job)))
         digest, size = self._blobs.write(gzip_chunks(plain))
         return LayerBlob(Descriptor(OCI_LAYER_GZIP, digest, size), plain.digest)
 
@@ -372,6 +376,12 @@ class Layers:
     def _locked(self, name: str) -> Any:
         path = self._root / "locks" / name.removeprefix("sha256:").replace(":", "-")
         return locked(path, lambda: self._engine.cancelled)
+
+    def _checked(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for data in chunks:
+            if self._engine.cancelled:
+                raise Cancelled
+            yield data
 
     def _counted(self, chunks: Iterator[bytes], action: str, descriptor: Descriptor) -> Iterator[bytes]:
         progress: Callable[[str, str, int, int], None] = self._engine.progress

@@ -20,6 +20,11 @@ from img.sandbox import chrooted
 from img_plugins.worker import ground
 from img_plugins.worker.placed import Placement
 
+LACKS = frozenset(
+    {"network.none", "security.insecure", "devices", "hostname", "mount.tmpfs.size", "mount.cache.live", "proc"}
+)
+"""Abilities that take namespaces and mounts."""
+
 
 def as_copied(step: dict[str, Any], copies: str) -> dict[str, Any]:
     """`step` for this rung; `copies` is the folder where roots wait. Raises `BackendError` for what it promises and

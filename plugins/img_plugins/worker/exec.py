@@ -17,7 +17,7 @@ from img.events import StepLog
 from img.ir.nodes import Exec
 from img.ir.values import Network, Security, Ssh
 from img.ports import Host, Result, Snapshot
-from img_plugins.worker.devices import resolve_devices
+from img_plugins.worker.devices import Edits, resolve_devices
 from img_plugins.worker.emulation import cannot, foreign
 from img_plugins.worker.mounts import Given, resolve_mounts, system_files
 
@@ -38,8 +38,9 @@ Start = Callable[[dict[str, Any], int, int, "int | None"], Process]
 file of its secrets."""
 
 
-def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start) -> Snapshot:
-    """Run `node` over its root. Raises `StepFailed`, `BackendError`, `FileError`, `Cancelled`."""
+def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start, *, devices: bool = True) -> Snapshot:
+    """Run `node` over its root, without `devices` as if the machine had none. Raises `StepFailed`, `BackendError`,
+    `FileError`, `Cancelled`."""
     base = inputs[0]
     if not isinstance(base, Snapshot):
         raise BackendError("a step can only run over a snapshot")
@@ -48,7 +49,7 @@ def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start) ->
     try:
         with ExitStack() as held:
             given = Given(host, node, work, held)
-            step = _step(given, inputs, trees)
+            step = _step(given, inputs, trees, devices)
             made = _run(host, node, step, given.memory.descriptor, start)
         id = host.store.layers.add_tree(Path(step["upper"]), made["id"])
     finally:
@@ -56,9 +57,9 @@ def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start) ->
     return Snapshot((*base.layers, id))
 
 
-def _step(given: Given, inputs: Sequence[Result], trees: list[str]) -> dict[str, Any]:
+def _step(given: Given, inputs: Sequence[Result], trees: list[str], able: bool) -> dict[str, Any]:
     host, node, work = given.host, given.node, given.work
-    devices = resolve_devices(host, node)
+    devices = resolve_devices(host, node) if able else Edits()
     mounts = [*system_files(node, work), *resolve_mounts(given, inputs), *devices.mounts]
     environment = dict(node.proxies) | dict(node.env) | dict(devices.environment)
     for agent in [mount.target for mount in node.mounts if isinstance(mount, Ssh)][:1]:

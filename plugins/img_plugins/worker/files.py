@@ -30,10 +30,13 @@ def make_files(host: Host, node: Node, inputs: Sequence[Result]) -> Snapshot:
     trees = host.store.layers.trees(base)
     scratch = host.store.scratch()
     out = os.fspath(scratch / "layer")
-    if isinstance(node, Copy):
-        id = _copy(host, node, inputs[1], trees, scratch, out)
-    else:
-        id = _one(host, node, trees, out)
+    try:
+        if isinstance(node, Copy):
+            id = _copy(host, node, inputs[1], trees, scratch, out)
+        else:
+            id = _one(host, node, trees, out)
+    finally:
+        host.store.discard(scratch)
     return Snapshot((*base.layers, id))
 
 

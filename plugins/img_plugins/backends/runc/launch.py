@@ -6,11 +6,9 @@ container at once, whatever the runtime is and however it would rather be asked.
 
 from __future__ import annotations
 
-import errno
 import glob
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -21,16 +19,9 @@ from typing import Any
 
 from img.sandbox import libc, root, secrets
 from img.sandbox.step import Reply, read_all, wait_for
-from img_plugins.backends.runc.bundle import cgroup, config
-from img_plugins.backends.runc.seccomp import profile
-
-ERRORS = (
-    (r"exec format error", "exec", errno.ENOEXEC),
-    (r"chdir to cwd|cwd", "cwd", errno.EACCES),
-    (r"executable file .*not found|no such file or directory.*exec|exec.*no such file", "exec", errno.ENOENT),
-    (r"exec.*permission denied|permission denied.*exec|open executable", "exec", errno.EACCES),
-)
-"""What runtimes say when it is the build file that is wrong."""
+from img_plugins.worker.bundle import cgroup, config
+from img_plugins.worker.complaints import classified
+from img_plugins.worker.seccomp import profile
 
 
 def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
@@ -52,7 +43,7 @@ def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
     told = read_all(reader).decode("utf-8", "replace")
     _sweep_cgroups(cgroup(step))
     if told:
-        return {"failed": _classified(told, step)}
+        return {"failed": classified(told, os.path.basename(step["runtime"]))}
     return {"status": status if status >= 0 else 128 - status}
 
 
@@ -126,14 +117,6 @@ def _errors(log: str) -> Iterator[str]:
             entry = json.loads(line)
             if entry.get("level") in ("error", "fatal"):
                 yield str(entry.get("msg", ""))
-
-
-def _classified(told: str, step: dict[str, Any]) -> list[Any]:
-    """Stage, errno, text, name: as a step that never ran is told of."""
-    for pattern, stage, number in ERRORS:
-        if re.search(pattern, told, re.DOTALL | re.IGNORECASE):
-            return [stage, number, os.strerror(number), ""]
-    return ["container", 0, told.strip().replace("\n", "; "), os.path.basename(step["runtime"])]
 
 
 def _sweep_cgroups(path: str) -> None:
