@@ -45,7 +45,7 @@ def export(
     engine: Engine, definition: Definition, snapshots: Sequence[Snapshot], outputs: Sequence[Output]
 ) -> BuildResult:
     """Hand each finished target to each exporter."""
-    exports = [_finished(engine, target, s) for target, s in zip(definition.targets, snapshots, strict=True)]
+    exports = [finished(engine, target, s) for target, s in zip(definition.targets, snapshots, strict=True)]
     done: list[Exported] = [engine.load("exporter", kind).export(exports, attrs) for kind, attrs in outputs]
     facts = {name: value for one in done for name, value in one.facts.items()}
     names = [name for kind, attrs in outputs if kind == "image" for name in attrs.get("name", "").split(",")]
@@ -79,7 +79,8 @@ def _base(target: Target, snapshot: Snapshot) -> int:
     return len(snapshot.layers) - sum(map(width, chain(target.root)[1:]))
 
 
-def _finished(engine: Engine, target: Target, snapshot: Snapshot) -> Export:
+def finished(engine: Engine, target: Target, snapshot: Snapshot) -> Export:
+    """A target with its filesystem, as exporters get it."""
     groups = layer_groups(target, snapshot)
     base = _base(target, snapshot)
     rows = [engine.store.layers.get(group[-1]) for group in groups[base:]]

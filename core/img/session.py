@@ -46,14 +46,25 @@ __all__ = ["BuildResult", "Options", "Request", "Session"]
 
 
 class Session:
-    """Use as a context manager. Not for several builds at once; several sessions on one `root` are fine."""
+    """Use as a context manager. Not for several builds at once; several sessions on one `root` are fine.
 
-    def __init__(self, root: Path, settings: Mapping[str, str] | None = None, registry: Registry | None = None) -> None:
+    `credentials` are (user, password) by registry host; they go before all others, and are kept nowhere.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        settings: Mapping[str, str] | None = None,
+        registry: Registry | None = None,
+        credentials: Mapping[str, tuple[str, str]] | None = None,
+    ) -> None:
         self.root = Path(root)
         self.registry = registry or Registry.discover(cache=self.root)
         self.engine = Engine(self.root, settings or {}, self.registry)
+        self.engine.logins = dict(credentials or {})
         self._name = ""
         self._stopped = False
+        self._over = False
 
     def __enter__(self) -> Session:
         return self
@@ -69,6 +80,11 @@ class Session:
         """Stop the running build. Safe from a signal handler and from any thread."""
         self._stopped = True
         self.engine.cancel()
+
+    def stop(self) -> None:
+        """Cancel what runs, and all that this session would begin after it. Safe from any thread, at any time."""
+        self._over = True
+        self.cancel()
 
     def close(self) -> None:
         self.engine.close()
@@ -179,11 +195,21 @@ class Session:
         observers: Sequence[Reporter] = (),
     ) -> BuildResult:
         """Build a graph that the caller made. `contexts` are the folders of its ``local`` sources, by name."""
+        return self.build_made(lambda: definition, options, contexts, observers)
+
+    def build_made(
+        self,
+        make: Callable[[], Definition],
+        options: Options = Options(),
+        contexts: Mapping[str, Path] | None = None,
+        observers: Sequence[Reporter] = (),
+    ) -> BuildResult:
+        """`build_definition` of what `make` makes when events are watched already: it may ask registries."""
         self.engine.contexts = dict(contexts or {})
         self.engine.origins, self.engine.given = {}, {}
         self._given(options)
-        self._name = "a definition"
-        return self._build(lambda: definition, options, observers)
+        self._name = "\n".join(["a definition", *sorted(map(str, self.engine.contexts.values())), *options.tags])
+        return self._build(make, options, observers)
 
     def _build(self, make: Callable[[], Definition], options: Options, observers: Sequence[Reporter]) -> BuildResult:
         with self.observed(observers), deadline(self.engine, options.timeout, self.cancel):
@@ -242,6 +268,8 @@ class Session:
         self._stopped = False
         self.engine.sink = feed.emit
         try:
+            if self._over:
+                raise Cancelled
             yield
             ok = True
         finally:

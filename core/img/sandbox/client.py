@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import socket
 import sys
 import threading
@@ -69,7 +70,8 @@ class Sandbox:
     def start(cls, *, paths: Sequence[str]) -> Sandbox:
         """Spawn the helper; `paths` are added to its sys.path, for the functions it is to call.
 
-        The process is spawned, never forked: the engine may have threads by now.
+        The process is spawned, never forked: the program that img runs in may have any threads. Nothing of that program goes
+        along: neither descriptors (the helper closes them), nor blocked and ignored signals, nor its environment.
         """
         pid, control = _spawn(paths)
         found = _greeting(control)
@@ -78,7 +80,7 @@ class Sandbox:
             found = _greeting(control)
             if found["rung"] == "none":  # it sits in a namespace without ids, where no file can be made
                 control.close()
-                os.waitpid(pid, 0)
+                _reap(pid)
                 pid, control = _spawn(paths, found)
                 found = _greeting(control)
         return cls(pid, control, found)
@@ -127,7 +129,7 @@ class Sandbox:
         with self._lock:
             self._control.close()
             if self._pid:
-                os.waitpid(self._pid, 0)
+                _reap(self._pid)
                 self._pid = 0
 
     def _send(self, request: dict[str, Any], fds: Sequence[int]) -> socket.socket:
@@ -148,14 +150,40 @@ def _spawn(paths: Sequence[str], found: dict[str, str] | None = None) -> tuple[i
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     program = _START.format(root=root, paths=list(paths), found=found)
-    pid = os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-I", "-S", "-c", program],
-        {"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
-        file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
-    )
-    theirs.close()
+    try:
+        python = interpreter()
+        pid = os.posix_spawn(
+            python,
+            [python, "-I", "-S", "-c", program],
+            {"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+            file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
+            setsigmask=[],
+            setsigdef=sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}),
+        )
+    except BaseException:
+        mine.close()
+        raise
+    finally:
+        theirs.close()
     return pid, mine
+
+
+def interpreter() -> str:
+    """The Python that runs this, also where another program has it built in. Raises `SandboxError`."""
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    names = [f"{prefix}/bin/{version}" for prefix in (sys.exec_prefix, sys.base_exec_prefix)]
+    for path in (sys.executable, getattr(sys, "_base_executable", None), *names):
+        if path and "python" in os.path.basename(path) and os.access(path, os.X_OK):
+            return str(path)
+    raise SandboxError(f"there is no {version} to run: {sys.executable or 'sys.executable'} is another program")
+
+
+def _reap(pid: int) -> None:
+    """Wait for the helper's end. A program that ignores SIGCHLD, or waits for any child, has it already."""
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        return
 
 
 def _greeting(sock: socket.socket) -> dict[str, str]:

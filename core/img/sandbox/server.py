@@ -24,6 +24,7 @@ def main(control_fd: int, paths: list[str], found: dict[str, str] | None = None)
     """Serve jobs until the engine is gone. Called in the fresh process that `client.Sandbox.start` spawns; with `found`,
     what is known to be possible, it stays in the namespaces it is in."""
     os.setsid()
+    libc.close_from(control_fd + 1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.path[:0] = [path for path in paths if path not in sys.path]
