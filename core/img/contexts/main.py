@@ -43,7 +43,7 @@ def open_main(engine: Engine, request: Request, need_file: bool = True) -> Main:
         return _from_folder(engine, request, need_file)
     from img.contexts import remote
 
-    source = remote.source_of(request.context, request.args)
+    source = remote.source_of(request.context, request.args, engine)
     if source is None:
         remote.need_folder(request.context)
         raise UsageError(f"the context {request.context} can't be used")
