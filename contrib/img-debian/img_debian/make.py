@@ -39,6 +39,7 @@ NO_PROGRAM = "install it: apt-get install mmdebstrap debian-archive-keyring"
 HOOKS = (
     f'sha256sum "$1"/var/lib/apt/lists/*_InRelease | sed "s/^/{MARK} sha256:/" >&2',
     'rm -f "$1"/etc/resolv.conf "$1"/etc/hostname "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*',
+    'rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*',
     'find "$1"/var/log -type f -delete',
 )
 
@@ -101,7 +102,7 @@ def command(host: Host, order: Order) -> list[str]:
         raise UsageError(f"the keyring's name {keyring!r} has characters that apt can't read", hint="copy it")
     wanted = order.wanted
     argv = [program, f"--mode={mode(host)}", f"--variant={wanted.variant}", f"--architectures={order.architecture}"]
-    argv += ["--format=tar", "--skip=output/dev", "--dpkgopt=force-unsafe-io"]
+    argv += ["--format=tar", "--skip=output/dev", "--skip=cleanup/apt", "--dpkgopt=force-unsafe-io"]
     argv += ["--aptopt=Acquire::Check-Valid-Until false"] if wanted.date else []
     argv += [f"--include={','.join(wanted.include)}"] if wanted.include else []
     argv += [f"--customize-hook={hook}" for hook in (*HOOKS, _sources_hook(order))]
