@@ -217,10 +217,14 @@ class SourcePlugin(Protocol):
 
 
 class ImageSource(SourcePlugin, Protocol):
-    """A source whose things are images."""
+    """A source whose things are images. Wherever an image may be named (FROM, ``from:``, a named context), the address
+    ``SCHEME://REST`` is one of the source offered as SCHEME: nothing more is needed than `resolve`."""
 
     def resolve(self, ref: str, platform: str) -> BaseImage:
-        """See `Resolver.image`."""
+        """See `Resolver.image`. `ref` is what follows ``SCHEME://``. The node it returns has the attribute ``platform``: by
+        that images are told from folders. Asked in every build, so it must be quick: what takes long is for `fetch`."""
+
+    # What follows is for sources of images that are registries, or that leave layers where they are.
 
     def document(self, ref: str, digest: str = "") -> tuple[str, bytes]:
         """Media type and bytes of what `ref` stands for, or of another document of its repository. Raises

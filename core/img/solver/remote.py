@@ -27,8 +27,6 @@ from img.store.records import Record
 
 T = TypeVar("T")
 
-IMAGES = ("docker-image", "oci-layout")
-"""Schemes of sources that are had without fetching anything but documents."""
 PLANNED = ("gha", "azblob")
 """Types of BuildKit's that img does not have."""
 
@@ -168,7 +166,7 @@ class Remotes:
         """Whether all layers of a record are somewhere. Those of its bases are told to the store first."""
         if self._absent(part, record):
             for source in topological([node]):
-                if isinstance(source, Source) and source.scheme in IMAGES:
+                if isinstance(source, Source) and source.is_image:
                     fetch(source)
         return not self._absent(part, record)
 

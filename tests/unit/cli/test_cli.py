@@ -193,7 +193,7 @@ def test_help_everywhere(tmp_path: Path) -> None:
         ),
         (
             ["build", "--progress=loud", "."],
-            "error: there is no progress 'loud'\nhint: one of auto, tty, plain, json, quiet\n",
+            "error: there is no progress 'loud'\nhint: one of auto, json, plain, quiet, tty\n",
         ),
         (["build", "--label", "x", "."], "error: invalid --label value 'x'\nhint: --label NAME=VALUE\n"),
     ],
