@@ -49,6 +49,8 @@ class MemoryRegistry:
         self.tokens: dict[str, tuple[frozenset[str], float]] = {}
         """Token → scopes, and the time at which it ends."""
         self.seen: list[Seen] = []
+        self.sent = 0
+        """Bytes of blobs that were sent, whole or in part."""
         self.user, self.password = user, password
         self.auth = auth
         """``basic``, ``token``, or empty: everybody may do everything."""
@@ -121,6 +123,8 @@ class MemoryRegistry:
         if data is None:
             return error(404, "BLOB_UNKNOWN")
         start = re.match(r"bytes=(\d+)-\Z", headers.get("Range", ""))
+        if method == "GET":
+            self.sent += max(0, len(data) - int(start[1] if start else 0))
         if start is None or method == "HEAD":
             return Answer(200, data, (("Docker-Content-Digest", digest),))
         at = int(start[1])
