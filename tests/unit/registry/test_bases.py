@@ -13,7 +13,7 @@ from tests.peers import bases
 from tests.peers.archives import link
 
 from img.digest import sha256
-from img.errors import LayerError
+from img.errors import LayerError, RegistryError, UsageError
 from img.oci.spec import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from img.request import Request
 from img.session import Session
@@ -21,6 +21,7 @@ from img.store import outlines as store_outlines
 from img.store.outlines import packed, unpacked
 from img.testing.registry import MemoryRegistry, serving
 from img_cli.outputs import outputs
+from img_plugins.registry.hosts import choose
 from img_plugins.registry.network import Patience
 
 BIG = 3 << 20
@@ -78,8 +79,8 @@ def context(tmp_path: Path) -> Path:
     return folder
 
 
-def push_base(registry: MemoryRegistry, layers: list[bytes]) -> str:
-    """A base of plain gzip layers; its name."""
+def push_base(registry: MemoryRegistry, layers: list[bytes], **foreign: Any) -> str:
+    """A base of plain gzip layers; its name. `foreign` is what the descriptor of the first says besides."""
     packed = [gzip.compress(layer, 1, mtime=0) for layer in layers]
     config = {
         "architecture": "amd64",
@@ -90,14 +91,15 @@ def push_base(registry: MemoryRegistry, layers: list[bytes]) -> str:
     data = json.dumps(config).encode()
     for blob in (data, *packed):
         registry.blobs["base", sha256(blob)] = blob
-    manifest = json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": Descriptor(OCI_CONFIG, sha256(data), len(data)).to_json(),
-            "layers": [Descriptor(OCI_LAYER_GZIP, sha256(blob), len(blob)).to_json() for blob in packed],
-        }
-    ).encode()
+    described = [Descriptor(OCI_LAYER_GZIP, sha256(blob), len(blob)).to_json() for blob in packed]
+    described[0].update(foreign)
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": Descriptor(OCI_CONFIG, sha256(data), len(data)).to_json(),
+        "layers": described,
+    }
+    manifest = json.dumps(document).encode()
     registry.manifests["base", "1"] = registry.manifests["base", sha256(manifest)] = (OCI_MANIFEST, manifest)
     return f"{registry.host}/base:1"
 
@@ -207,3 +209,84 @@ def test_what_a_cache_says_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_outlines, "UNPACKED", 1 << 16)
     with pytest.raises(LayerError, match="too long"):
         unpacked(packed(b" " * (1 << 17)))
+
+
+FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+NONDISTRIBUTABLE = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+
+
+@pytest.mark.parametrize("media_type", [FOREIGN, NONDISTRIBUTABLE])
+def test_layers_that_may_not_be_distributed(
+    registry: MemoryRegistry, context: Path, tmp_path: Path, media_type: str
+) -> None:
+    """By default they become ordinary ones, as with BuildKit; or they stay where they say, and are not pushed."""
+    base = push_base(registry, [bases.tar(FIRST)], mediaType=media_type, urls=["https://elsewhere.test/layer"])
+    text = f"FROM {base}\nCOPY --link a /a\n"
+    found = {}
+    for kept in ("false", "true"):
+        out = {"type": "registry", "name": f"{registry.host}/app-{kept}:1", "prefer-nondist-layers": kept}
+        build(tmp_path / "s", context, text, out)
+        found[kept] = json.loads(registry.manifests[f"app-{kept}", "1"][1])["layers"][0]
+    digest = found["true"]["digest"]
+    assert found["false"] == {"mediaType": OCI_LAYER_GZIP, "digest": digest, "size": found["true"]["size"]}
+    assert ("app-false", digest) in registry.blobs
+    assert found["true"]["mediaType"] == NONDISTRIBUTABLE
+    assert found["true"]["urls"] == ["https://elsewhere.test/layer"]
+    assert ("app-true", digest) not in registry.blobs
+
+
+def test_an_insecure_registry_is_said_with_the_output(
+    registry: MemoryRegistry, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "is_loopback", lambda host: False)
+    text = "FROM scratch\nCOPY a /a\n"
+    for kind in ("registry", "image"):
+        out = {"type": kind, "name": f"{registry.host}/{kind}:1", "push": "true"}
+        if kind == "registry":
+            del out["push"]
+        with pytest.raises(RegistryError):
+            build(tmp_path / "s", context, text, out)
+        build(tmp_path / "s", context, text, {**out, "registry.insecure": "true"})
+        assert (kind, "1") in registry.manifests
+    cache = {"type": "registry", "ref": f"{registry.host}/cache:1", "registry.insecure": "true"}
+    out = {"type": "oci", "dest": str(tmp_path / "o.tar")}
+    build(tmp_path / "s", context, text, out, cache_to=(cache,))
+    asked = len(registry.seen)
+    build(tmp_path / "t", context, text, out, cache_from=(cache,))
+    assert any("/blobs/" in seen.path for seen in registry.seen[asked:])
+
+
+DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+@pytest.mark.parametrize(
+    ("attrs", "media_type"),
+    [
+        ({}, OCI_MANIFEST),
+        ({"compatibility-version": "30"}, OCI_MANIFEST),
+        ({"compatibility-version": "20"}, DOCKER),
+        ({"compatibility-version": "10"}, DOCKER),
+        ({"compatibility-version": "20", "oci-mediatypes": "true"}, OCI_MANIFEST),
+        ({"compatibility-version": "20", "compression": "zstd"}, OCI_MANIFEST),
+        ({"compatibility-version": "20", "annotation.a": "b"}, OCI_MANIFEST),
+    ],
+)
+def test_an_older_version_of_the_outputs(
+    registry: MemoryRegistry, context: Path, tmp_path: Path, attrs: dict[str, str], media_type: str
+) -> None:
+    out = {"type": "registry", "name": f"{registry.host}/app:1", **attrs}
+    build(tmp_path / "s", context, "FROM scratch\nCOPY a /a\n", out)
+    assert registry.manifests["app", "1"][0] == media_type
+
+
+@pytest.mark.parametrize(
+    ("attrs", "words"),
+    [
+        ({"compatibility-version": "15"}, "no compatibility-version=15"),
+        ({"compatibility-version": "new"}, "no compatibility-version=new"),
+        ({"compatibility-version": "10", "compression": "zstd"}, "has no compression=zstd"),
+    ],
+)
+def test_a_version_that_there_is_not(context: Path, tmp_path: Path, attrs: dict[str, str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        build(tmp_path / "s", context, "FROM scratch\nCOPY a /a\n", {"type": "image", "name": "x", **attrs})
