@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from img.digest import is_digest, sha256
@@ -35,6 +35,14 @@ class Answer(NamedTuple):
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
+
+
+class Route(NamedTuple):
+    """What a request is about: repository, kind of thing (``manifests``, ``blobs/uploads``, …), and which."""
+
+    name: str
+    kind: str
+    rest: str
 
 
 class MemoryRegistry:
@@ -85,9 +93,13 @@ class MemoryRegistry:
             route = _ROUTE.match(path)
             if route is None:
                 return error(404, "UNSUPPORTED")
-            act = getattr(self, "_" + route["kind"].replace("/", "_"))
-            found: Answer = act(method, route["name"], route["rest"], query, headers, body)
-            return found
+            return self.routed(method, Route(route["name"], route["kind"], route["rest"]), query, headers, body)
+
+    def routed(self, method: str, route: Route, query: dict[str, str], headers: Any, body: bytes) -> Answer:
+        """The answer to a request that is allowed."""
+        act = getattr(self, "_" + route.kind.replace("/", "_"))
+        found: Answer = act(method, route.name, route.rest, query, headers, body)
+        return found
 
     def _manifests(self, method: str, name: str, target: str, query: Any, headers: Any, body: bytes) -> Answer:
         if method == "PUT":
@@ -119,6 +131,10 @@ class MemoryRegistry:
         return Answer(201, b"", tuple(told))
 
     def _blobs(self, method: str, name: str, digest: str, query: Any, headers: Any, body: bytes) -> Answer:
+        return self.blob_answer(method, name, digest, headers)
+
+    def blob_answer(self, method: str, name: str, digest: str, headers: Any) -> Answer:
+        """A blob, or a part of it."""
         data = self.blobs.get((name, digest))
         if data is None:
             return error(404, "BLOB_UNKNOWN")
@@ -232,9 +248,11 @@ class MemoryRegistry:
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
-def error(status: int, code: str, *headers: tuple[str, str]) -> Answer:
+def error(status: int, code: str, *headers: tuple[str, str], message: str = "") -> Answer:
     """An error document."""
-    return Answer(status, json.dumps({"errors": [{"code": code, "message": code.lower()}]}).encode(), headers)
+    return Answer(
+        status, json.dumps({"errors": [{"code": code, "message": message or code.lower()}]}).encode(), headers
+    )
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -284,8 +302,11 @@ class _Server(http.server.ThreadingHTTPServer):
         """A connection that a fault, or the client, has ended."""
 
 
+Served = TypeVar("Served", bound=MemoryRegistry)
+
+
 @contextmanager
-def serving(registry: MemoryRegistry, name: str = "127.0.0.1") -> Iterator[MemoryRegistry]:
+def serving(registry: Served, name: str = "127.0.0.1") -> Iterator[Served]:
     """Run a registry for the time of the block; its `host` is ``NAME:PORT``."""
     handler = type("Served", (Handler,), {"registry": registry})
     server = _Server(("127.0.0.1", 0), handler)
