@@ -167,7 +167,7 @@ class Engine:
             from img.solver.watched import Watched
 
             return Watched(self, origin, descriptor, offset)
-        stream: IO[bytes] = self.load("source", origin["scheme"]).open_blob(origin, descriptor)
+        stream: IO[bytes] = self.load("source", origin["scheme"]).open_blob(origin, descriptor, offset)
         return stream
 
     # --- events --------------------------------------------------------------------------------------------

@@ -230,8 +230,9 @@ class ImageSource(SourcePlugin, Protocol):
         """Media type and bytes of what `ref` stands for, or of another document of its repository. Raises
         `RegistryError`, `CorruptBlob`."""
 
-    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
-        """A stream of the blob's bytes from where it came (`origin` is what `fetch` left in the store's layer row).
+    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
+        """A stream of the blob's bytes from `offset` on, from where it came (`origin` is what `fetch` left in the store's
+        layer row).
 
         The caller verifies the digest. Raises `RegistryError`.
         """
