@@ -6,14 +6,29 @@ from collections.abc import Callable
 
 from img.engine import Engine
 from img.errors import BackendError, ImgError
-from img.ports import Availability, Worker
+from img.ports import Availability, GraphBackend, Worker
 
 ORDER = ("chroot", "runc", "containerd", "buildkit")
 """The order in which ``--backend auto`` tries them."""
 
 
+def graph(engine: Engine, name: str) -> GraphBackend | None:
+    """The backend of that name, if it is one that takes whole graphs. Raises `BackendError` if it does not work here."""
+    if name in ("", "auto") or name not in engine.registry.names("backend"):
+        return None
+    backend = engine.load("backend", name)
+    if not hasattr(backend, "solve"):
+        return None
+    found = backend.probe()
+    if not found.ok:
+        raise BackendError(f"the backend {name} does not work here: {found.reason}", hint=found.remedy)
+    takes_graphs: GraphBackend = backend
+    return takes_graphs
+
+
 def chosen(engine: Engine, name: str = "") -> Worker:
-    """The backend of that name, or the first that works here. Raises `BackendError` with every reason."""
+    """The backend of that name, or the first that works here; one that takes whole graphs is never chosen by itself.
+    Raises `BackendError` with every reason."""
     if name and name != "auto":
         worker: Worker = engine.load("backend", name)
         found = worker.probe()
@@ -24,6 +39,9 @@ def chosen(engine: Engine, name: str = "") -> Worker:
     names = engine.registry.names("backend")
     for candidate in [*(b for b in ORDER if b in names), *(n for n in names if n not in ORDER)]:
         worker = engine.load("backend", candidate)
+        if hasattr(worker, "solve"):
+            reasons.append(f"{candidate}: only by its name (--backend {candidate})")
+            continue
         found = worker.probe()
         if found.ok:
             return worker

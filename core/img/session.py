@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from img import backends, events, outputs
+from img import backends, events, graphs, outputs
 from img.caching import Caching, Solved
 from img.engine import Engine, Sources
 from img.errors import CacheLost, Cancelled, ImgError, UsageError
@@ -23,7 +23,7 @@ from img.observe import Feed
 from img.plan import Answers, make_definition
 from img.plugin.offers import Offer
 from img.plugin.registry import Registry
-from img.ports import Availability, Folder, FrontendRequest, Report, Reporter, Snapshot, Worker
+from img.ports import Availability, Folder, FrontendRequest, GraphBackend, Report, Reporter, Snapshot, Worker
 from img.request import BuildResult, Options, Request
 from img.room import limited
 from img.solver.explain import Journal, read
@@ -182,6 +182,8 @@ class Session:
     def _build(self, make: Callable[[], Definition], options: Options, observers: Sequence[Reporter]) -> BuildResult:
         with self.observed(observers):
             wanted = outputs.chosen(self.engine, options)
+            if (backend := backends.graph(self.engine, options.backend)) is not None:
+                return self._farm_out(make, options, wanted, backend)
             caching = Caching(self.engine, options)
             mounts = self.engine.cache_mounts = mounts_of(self.engine, options)
             definition = make()
@@ -191,6 +193,43 @@ class Session:
             if mounts is not None:
                 return replace(result, lines=(*result.lines, *mounts.save()))
             return result
+
+    def _farm_out(
+        self, make: Callable[[], Definition], options: Options, wanted: Sequence[outputs.Output], backend: GraphBackend
+    ) -> BuildResult:
+        """A build on a backend that takes the whole graph."""
+        name = options.backend
+        graphs.check(name, options)
+        own = [output for output in wanted if output[0] == name]
+        rest = [output for output in wanted if output[0] != name]
+        farm = graphs.Farm(name, backend, options, own, bool(rest) or not own)
+        definition = make()
+        self._begin(definition)
+        with limited(self.engine):
+            snapshots = self._on_farm(definition, farm)
+            if not farm.rest:
+                snapshots = [Snapshot() for _ in definition.targets]
+                result = BuildResult((), (), definition.warnings, ())
+            else:
+                result = outputs.export(self.engine, definition, snapshots, rest)
+        lines = tuple(one.line for one in farm.exported)
+        facts = {name: value for one in farm.exported for name, value in one.facts.items()}
+        return replace(result, lines=(*lines, *result.lines), facts={**facts, **result.facts})
+
+    def _on_farm(self, definition: Definition, farm: graphs.Farm) -> Sequence[Snapshot]:
+        goals = [target.root for target in definition.targets]
+        cache = self._cache(farm.options)
+        cache.pin_all(goals)
+        known = [snapshot for goal in goals if (snapshot := cache.goal(goal)) is not None]
+        if len(known) == len(goals) and not farm.always:
+            self._all_cached(topological(goals))
+            return known
+        self.store.sweep()
+        self.engine.busy = True
+        try:
+            return farm.make(self.engine, definition, cache)
+        finally:
+            self.engine.busy = False
 
     def _finish(
         self, definition: Definition, options: Options, caching: Caching, wanted: Sequence[outputs.Output]
@@ -249,13 +288,7 @@ class Session:
     def _solve(self, definition: Definition, options: Options, caching: Caching) -> Solved:
         goals = [target.root for target in definition.targets]
         nodes = topological(goals)
-        fresh = frozenset(name.lower() for name in options.no_cache_filter)
-        cache = Cache(
-            self.store,
-            Sources(self.engine),
-            self._select,
-            lambda node: options.no_cache or node.notes.group.lower() in fresh,
-        )
+        cache = self._cache(options)
         cache.pin_all(goals)
         journal = self._journal(cache, nodes)
         known = [snapshot for goal in goals if (snapshot := cache.goal(goal)) is not None]
@@ -282,6 +315,15 @@ class Session:
             journal.close()
         self._expected(journal, options)
         return Solved(cache, snapshots)
+
+    def _cache(self, options: Options) -> Cache:
+        fresh = frozenset(name.lower() for name in options.no_cache_filter)
+        return Cache(
+            self.store,
+            Sources(self.engine),
+            self._select,
+            lambda node: options.no_cache or node.notes.group.lower() in fresh,
+        )
 
     def _journal(self, cache: Cache, nodes: Sequence[Node]) -> Journal:
         from functools import partial

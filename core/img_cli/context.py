@@ -50,7 +50,10 @@ def disabled() -> frozenset[str]:
 
 def settings(registry: Registry, extra: Mapping[str, str]) -> dict[str, str]:
     """Every setting that a plugin declares, from wherever it has its value, and `extra` over them."""
-    found = {value.setting.name: value.value for value in values(registry.settings, os.environ)}
+    known = values(registry.settings, os.environ)
+    found = {value.setting.name: value.value for value in known}
+    given = {value.setting.name for value in known if value.origin} | {name for name, value in extra.items() if value}
+    found["given"] = " ".join(sorted(given))
     found["auth_file"] = ":".join(_auth_files())
     found["path"] = os.environ.get("PATH", "")
     found.update(_registries())
@@ -68,6 +71,8 @@ def _registries() -> dict[str, str]:
         "docker_config": get("DOCKER_CONFIG") or (f"{home}/.docker" if home else ""),
         "registry_auth_file": get("REGISTRY_AUTH_FILE", ""),
         "registries_conf": get("CONTAINERS_REGISTRIES_CONF", ""),
+        "buildkit_host": get("BUILDKIT_HOST", ""),
+        "docker_host": get("DOCKER_HOST", ""),
         **{name: _proxy(name) for name in PROXIES},
     }
 

@@ -20,6 +20,7 @@ def img_offers() -> Iterable[Offer]:
             _ + "backends.chroot.backend:ChrootBackend",
         ),
         Offer("backend", "runc", "containers of runc, crun or youki", _ + "backends.runc.backend:RuncBackend"),
+        Offer("backend", "buildkit", "whole builds on a BuildKit", _ + "backends.buildkit.backend:BuildkitBackend"),
         Offer("source", "local", "a folder of this machine", _ + "sources.local:LocalSource"),
         Offer(
             "source",
@@ -62,5 +63,10 @@ def img_settings() -> Iterable[Setting]:
         ),
         Setting("registries", "the file that says how registries are reached: registries.toml", "IMG_REGISTRIES"),
         Setting("runtime", "the OCI runtime of the backend runc, by name or path", "IMG_RUNTIME", ""),
+        Setting("buildkit_address", "where the backend buildkit is (else BUILDKIT_HOST)", "IMG_BUILDKIT_ADDRESS"),
+        Setting("buildkit_tls_ca", "who signed the certificate of a tcp:// BuildKit", "IMG_BUILDKIT_TLS_CA"),
+        Setting("buildkit_tls_cert", "our certificate for a tcp:// BuildKit", "IMG_BUILDKIT_TLS_CERT"),
+        Setting("buildkit_tls_key", "the key of that certificate", "IMG_BUILDKIT_TLS_KEY"),
+        Setting("buildkit_tls_name", "the name in the BuildKit's certificate", "IMG_BUILDKIT_TLS_NAME"),
         Setting("cdi", "folders with device specifications (CDI), parted by :", "IMG_CDI", "/etc/cdi:/var/run/cdi"),
     ]
