@@ -156,6 +156,8 @@ class Lowering:
                 graph.needs.setdefault(name, node)
         if title and not metadata.description:
             metadata.description["llb.customname"] = title
+        # newer daemons rewrite some ops, and with them the digest of every op above; their groups stay
+        metadata.progress_group.CopyFrom(pb.ProgressGroup(id=digest, name=title, weak=True))
         return digest
 
     # --- the small ones --------------------------------------------------------------------------------------

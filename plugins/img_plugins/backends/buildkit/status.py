@@ -28,6 +28,8 @@ class Watch:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._graph: Graph | None = None
+        self._groups: dict[str, str] = {}
+        """By the digest of a vertex as the daemon has it: our op's."""
         self._started: dict[str, float] = {}
         self._over: set[str] = set()
         self._tails: dict[str, deque[bytes]] = {}
@@ -52,9 +54,13 @@ class Watch:
             self._host.emit(Warning(text, None, time.monotonic(), "", warning.url))
 
     def _nodes(self, digest: str) -> list[Node]:
-        return self._graph.nodes.get(digest, []) if self._graph is not None else []
+        if self._graph is None:
+            return []
+        return self._graph.nodes.get(self._groups.get(digest, digest), [])
 
     def _vertex(self, vertex: Any) -> None:
+        if vertex.progressGroup.id:
+            self._groups[vertex.digest] = vertex.progressGroup.id
         for node in self._nodes(vertex.digest):
             title, now = node.notes.title, time.monotonic()
             if not vertex.HasField("started") or node.digest in self._over:
