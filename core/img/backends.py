@@ -31,6 +31,8 @@ def chosen(engine: Engine, name: str = "") -> Worker:
     Raises `BackendError` with every reason."""
     if name and name != "auto":
         worker: Worker = engine.load("backend", name)
+        if hasattr(worker, "solve"):
+            raise BackendError(f"the backend {name} takes whole builds, not single steps")
         found = worker.probe()
         if not found.ok:
             raise BackendError(f"the backend {name} does not work here: {found.reason}", hint=found.remedy)

@@ -15,7 +15,7 @@ from img.request import BuildResult, Options
 Output = tuple[str, dict[str, str]]
 """An exporter's name and its attributes."""
 
-NAMED = ("image", "registry", "oci", "docker")
+NAMED = ("image", "registry", "oci", "docker", "buildkit")
 """Exporters that take the build's tags as ``name`` unless they were given one."""
 
 

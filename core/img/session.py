@@ -159,11 +159,23 @@ class Session:
             )
             self._name = "\n".join([requests[0].context, requests[0].file, *(request.target for request in requests)])
             self._begin(joined)
-            rest = iter(self._solve(joined, requests[0], Caching(self.engine, requests[0])).snapshots)
+            rest = iter(self._made(joined, requests[0], [output for each in wanted for output in each]))
             return [
                 outputs.export(self.engine, one, [next(rest) for _ in one.targets], asked)
                 for one, asked in zip(definitions, wanted, strict=True)
             ]
+
+    def _made(self, joined: Definition, options: Options, wanted: Sequence[outputs.Output]) -> Sequence[Snapshot]:
+        """What the targets of several requests yield."""
+        backend = backends.graph(self.engine, options.backend)
+        if backend is None:
+            return self._solve(joined, options, Caching(self.engine, options)).snapshots
+        farm = graphs.Farm.of(options, backend, wanted)
+        if farm.own:
+            raise UsageError(
+                f"type={farm.name} is for one build at a time", hint="leave the output out, or build alone"
+            )
+        return self._on_farm(joined, farm)
 
     def build_definition(
         self,
@@ -198,20 +210,14 @@ class Session:
         self, make: Callable[[], Definition], options: Options, wanted: Sequence[outputs.Output], backend: GraphBackend
     ) -> BuildResult:
         """A build on a backend that takes the whole graph."""
-        name = options.backend
-        graphs.check(name, options)
-        own = [output for output in wanted if output[0] == name]
-        rest = [output for output in wanted if output[0] != name]
-        farm = graphs.Farm(name, backend, options, own, bool(rest) or not own)
+        farm = graphs.Farm.of(options, backend, wanted)
         definition = make()
         self._begin(definition)
         with limited(self.engine):
             snapshots = self._on_farm(definition, farm)
-            if not farm.rest:
-                snapshots = [Snapshot() for _ in definition.targets]
-                result = BuildResult((), (), definition.warnings, ())
-            else:
-                result = outputs.export(self.engine, definition, snapshots, rest)
+            result = BuildResult((), (), definition.warnings, tuple(snapshots))
+            if farm.rest:
+                result = outputs.export(self.engine, definition, snapshots, farm.rest)
         lines = tuple(one.line for one in farm.exported)
         facts = {name: value for one in farm.exported for name, value in one.facts.items()}
         return replace(result, lines=(*lines, *result.lines), facts={**facts, **result.facts})

@@ -37,6 +37,7 @@ def img_offers() -> Iterable[Offer]:
         Offer("exporter", "docker", "an archive that docker load takes", _ + "exporters.oci:DockerExporter"),
         Offer("exporter", "tar", "the root filesystem as a tar", _ + "exporters.tar:TarExporter"),
         Offer("exporter", "local", "the root filesystem as a folder", _ + "exporters.local:LocalExporter"),
+        Offer("exporter", "buildkit", "an exporter of BuildKit's own", _ + "backends.buildkit.own:OwnExporter"),
         Offer("registry", "distribution", "registries, and who may use them", _ + "registry.access:Registries"),
         Offer("cache", "registry", "results of steps under a name of a registry", _ + "caches.registry:RegistryCache"),
         Offer("cache", "local", "results of steps in a folder", _ + "caches.local:LocalCache"),

@@ -1,11 +1,11 @@
 """Where a BuildKit is: the setting ``buildkit_address``, else ``BUILDKIT_HOST``, as buildctl and buildx write it.
 
-    unix:///run/buildkit/buildkitd.sock     a socket of buildkitd
-    tcp://host:1234                         over TCP, with TLS if the settings name certificates
-    docker://                               the one inside dockerd, where DOCKER_HOST says
-    docker:///var/run/docker.sock           the one inside the dockerd of that socket
-    docker-container://NAME                 a buildkitd in a container, through ``docker exec``
-    kube-pod://POD?namespace=N&container=C  a buildkitd in a pod, through ``kubectl exec``
+unix:///run/buildkit/buildkitd.sock     a socket of buildkitd
+tcp://host:1234                         over TCP, with TLS if the settings name certificates
+docker://                               the one inside dockerd, where DOCKER_HOST says
+docker:///var/run/docker.sock           the one inside the dockerd of that socket
+docker-container://NAME                 a buildkitd in a container, through ``docker exec``
+kube-pod://POD?namespace=N&container=C  a buildkitd in a pod, through ``kubectl exec``
 """
 
 from __future__ import annotations

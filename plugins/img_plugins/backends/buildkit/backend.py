@@ -34,8 +34,8 @@ class BuildkitBackend:
         except UsageError as error:
             return None, Availability(False, error.message, error.hint)
         try:
-            import google.protobuf
             import grpc  # noqa: F401
+            from google.protobuf import message  # noqa: F401
         except ImportError as error:
             return None, Availability(False, f"the module {error.name or 'grpc'} is not installed", INSTALL)
         if address is None:

@@ -68,7 +68,9 @@ def upgraded(address: Address, path: str, headers: Sequence[tuple[str, str]] = (
     if words[1:2] != [b"101"]:
         connection.close()
         said = b" ".join(words[1:]).decode("utf-8", "replace") or "nothing"
-        raise BackendError(f"{address.text} has no BuildKit behind {path}: it says {said}", hint="dockerd 18.09 or later")
+        raise BackendError(
+            f"{address.text} has no BuildKit behind {path}: it says {said}", hint="dockerd 18.09 or later"
+        )
     return SocketStream(connection)
 
 

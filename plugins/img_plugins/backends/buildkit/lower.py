@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 NOTHING = -1
 """The index of an input or output that there is none of."""
-IMAGES = ("docker-image",)
-"""Schemes that the daemon fetches itself; the files of all others are sent to it."""
+IMAGES = ("docker-image", "oci-layout")
+"""Schemes whose things are images; the files of all others are sent."""
+STORE = "img"
+"""How an image of ours names the place where the daemon reads its blobs."""
 
 
 @dataclass(slots=True)
@@ -39,6 +41,8 @@ class Graph:
     """By a capability of the daemon: the first node that asks for it."""
     folders: dict[str, Source] = field(default_factory=dict)
     """Sources whose files are sent, by the name that the daemon asks for."""
+    images: dict[str, str] = field(default_factory=dict)
+    """Images whose blobs are sent: the digest of each one's manifest, by its node's."""
     entitlements: set[str] = field(default_factory=set)
     """What the daemon has to allow."""
     empty: bool = False
@@ -77,14 +81,18 @@ class Inputs:
 
 class Lowering:
     """One target on its way to LLB. `fresh` says of a node that the daemon must not take it from its cache, `network`
-    which one processes get that do not say: ``host``, ``none``, or empty for the daemon's own."""
+    which one processes get that do not say: ``host``, ``none``, or empty for the daemon's own, `ours` of an image whether
+    its blobs are sent."""
 
-    def __init__(self, target: Target, fresh: Callable[[Node], bool], network: str) -> None:
+    def __init__(
+        self, target: Target, fresh: Callable[[Node], bool], network: str, ours: Callable[[Source], bool]
+    ) -> None:
         from img_plugins.backends.buildkit.api import ops_pb2 as pb
 
         self._pb = pb
         self._target = target
         self._fresh = fresh
+        self._ours = ours
         self.network = network
         self._made: dict[str, str] = {}
         """By the digest of a node: that of its op, empty for an empty filesystem."""
@@ -163,16 +171,24 @@ class Lowering:
     # --- the small ones --------------------------------------------------------------------------------------
 
     def _source(self, node: Source) -> str:
-        attrs = dict(node.attrs)
         if node.scheme in IMAGES:
-            source = self._pb.SourceOp(identifier=f"docker-image://{node.ref}")
-            op = self._pb.Op(source=source, platform=self.platform(attrs.get("platform", "")))
-            return self.add(op, [node], ("source.image", "platform", "constraints"))
+            return self._image(node)
         name = f"{node.scheme}-{node.digest[7:19]}"
         self.graph.folders[name] = node
         source = self._pb.SourceOp(identifier=f"local://{name}")
         source.attrs["local.sharedkeyhint"] = name
         return self.add(self._pb.Op(source=source), [node], ("source.local", "source.local.sharedkeyhint"))
+
+    def _image(self, node: Source) -> str:
+        platform, digest = self.platform(dict(node.attrs).get("platform", "")), node.ref.rpartition("@")[2]
+        needs = ["platform", "constraints", "source.image"]
+        source = self._pb.SourceOp(identifier=f"docker-image://{node.ref}")
+        if node.scheme == "oci-layout" or self._ours(node):
+            needs[-1] = "source.ocilayout"
+            self.graph.images[node.digest] = digest
+            source = self._pb.SourceOp(identifier=f"oci-layout://img.invalid/image@{digest}")
+            source.attrs["oci.store"] = STORE
+        return self.add(self._pb.Op(source=source, platform=platform), [node], needs)
 
     def _merge(self, node: Merge) -> str:
         """Empty filesystems add nothing, and BuildKit wants two at least."""
@@ -189,15 +205,18 @@ class Lowering:
     def _diff(self, node: Diff) -> str:
         inputs = self.inputs()
         lower, upper = inputs.index(node.lower), inputs.index(node.upper)
-        diff = self._pb.DiffOp(
-            lower=self._pb.LowerDiffInput(input=lower), upper=self._pb.UpperDiffInput(input=upper)
-        )
+        diff = self._pb.DiffOp(lower=self._pb.LowerDiffInput(input=lower), upper=self._pb.UpperDiffInput(input=upper))
         return self.add(self._pb.Op(diff=diff), [node], ("diffop",), inputs)
 
 
-def lower(target: Target, fresh: Callable[[Node], bool] = lambda node: False, network: str = "") -> Graph:
+def lower(
+    target: Target,
+    fresh: Callable[[Node], bool] = lambda node: False,
+    network: str = "",
+    ours: Callable[[Source], bool] = lambda source: False,
+) -> Graph:
     """The LLB of a target (see `Lowering`). Raises `BackendError` for what can't be said in it, with the step's place."""
-    return Lowering(target, fresh, network).run()
+    return Lowering(target, fresh, network, ours).run()
 
 
 def refused(node: Node, message: str, hint: str = "use --backend chroot or runc") -> BackendError:

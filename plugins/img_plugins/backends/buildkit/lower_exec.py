@@ -71,7 +71,9 @@ def _check(node: Exec) -> None:
             raise refused(node, f"{name} can't be asked of BuildKit")
 
 
-EXEC = frozenset({"root", "argv", "env", "cwd", "user", "mounts", "confinement", "devices", "proxies", "notes", "digest"})
+EXEC = frozenset(
+    {"root", "argv", "env", "cwd", "user", "mounts", "confinement", "devices", "proxies", "notes", "digest"}
+)
 """The fields of an Exec that are looked at here."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from img.errors import FileError
 from img.files.entry import Entry
@@ -55,7 +55,7 @@ class Needed:
 
     def entries(self) -> Iterator[Entry]:
         """Every entry, without the root. Raises `FileError`."""
-        return self._walk(lambda pattern, parts: touches(pattern, parts))
+        return self._walk(touches)
 
     def _links(self) -> Iterator[Entry]:
         """The links that are matched by, or on the way to, what is asked for; those inside a folder that is taken as a whole
@@ -84,8 +84,7 @@ class Needed:
         first = posixpath.normpath(posixpath.join(base, link.link)).strip("/")
         return [first] if first else []
 
-    def _walk(self, wanted: object) -> Iterator[Entry]:
-        assert callable(wanted)
+    def _walk(self, wanted: Callable[[Pattern, list[str]], bool]) -> Iterator[Entry]:
         pending = [self._tree.children("")]
         while pending:
             entry = next(pending[-1], None)

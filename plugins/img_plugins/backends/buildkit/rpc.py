@@ -41,7 +41,7 @@ class Client:
         import grpc
 
         address = self.address
-        options = [*OPTIONS, QUIET]
+        options: list[tuple[str, str | int]] = [*OPTIONS, QUIET]
         if address.docker:
             self._door = Door(lambda: dial.upgraded(address, "/grpc"))
         elif address.kind in ("docker-container", "kube-pod"):
@@ -113,7 +113,9 @@ class Client:
 
     def _unary(self, name: str, request: Any, response: Any) -> Any:
         return self._channel.unary_unary(
-            f"/{SERVICE}/{name}", request_serializer=request.SerializeToString, response_deserializer=response.FromString
+            f"/{SERVICE}/{name}",
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
         )
 
     def failed(self, error: Any) -> BackendError:

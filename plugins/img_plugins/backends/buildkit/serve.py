@@ -15,20 +15,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from img.errors import BackendError, Cancelled, ImgError
 from img.files.folder import FolderTree
+from img.oci.spec import Descriptor
 from img.ports import Folder, Host
 from img_plugins.backends.buildkit import dial
+from img_plugins.backends.buildkit.content import Content
 from img_plugins.backends.buildkit.filesync import send
 from img_plugins.backends.buildkit.needed import Needed, Pattern
 from img_plugins.backends.buildkit.rpc import OPTIONS, Client
 from img_plugins.backends.buildkit.streams import SocketStream, join, private_folder
 from img_plugins.worker.relay import Relay
-
-if TYPE_CHECKING:
-    import grpc
 
 CALLS = 64
 """Calls that are answered at one time: a folder, a secret, or one connection to an agent each."""
@@ -50,6 +49,8 @@ class Offered:
     registries: frozenset[str] = frozenset()
     """Hosts whose credentials may be asked for: those that the build names."""
     credentials: Callable[[str], tuple[str, str] | None] = lambda host: None
+    blobs: dict[str, Descriptor] = field(default_factory=dict)
+    """Of images that no registry has."""
     receive: Receive | None = None
     """Takes the file that an exporter sends."""
     trouble: list[ImgError] = field(default_factory=list)
@@ -126,7 +127,7 @@ class Session:
     # --- what is served --------------------------------------------------------------------------------------
 
     def _services(self, grpc: Any) -> dict[str, dict[str, Any]]:
-        from img_plugins.backends.buildkit.api import fsutil_pb2, secrets_pb2, session_pb2, ssh_pb2
+        from img_plugins.backends.buildkit.api import content_pb2, fsutil_pb2, secrets_pb2, session_pb2, ssh_pb2
 
         def call(function: Callable[..., Any], request: Any, streams: str = "") -> Any:
             make = getattr(grpc, f"{streams or 'unary_unary'}_rpc_method_handler")
@@ -143,8 +144,16 @@ class Session:
             services["moby.filesync.v1.FileSync"] = {"DiffCopy": call(self._send, fsutil_pb2.Packet, both)}
         if self._offered.receive is not None:
             services["moby.filesync.v1.FileSend"] = {"DiffCopy": call(self._receive, session_pb2.BytesMessage, both)}
+        if self._offered.blobs:
+            blobs = Content(self._offered.host, self._offered.blobs)
+            services["containerd.services.content.v1.Content"] = {
+                "Info": call(blobs.info, content_pb2.InfoRequest),
+                "Read": call(blobs.read, content_pb2.ReadContentRequest, "unary_stream"),
+            }
         if self._offered.secrets:
-            services["moby.buildkit.secrets.v1.Secrets"] = {"GetSecret": call(self._secret, secrets_pb2.GetSecretRequest)}
+            services["moby.buildkit.secrets.v1.Secrets"] = {
+                "GetSecret": call(self._secret, secrets_pb2.GetSecretRequest)
+            }
         if self._offered.agents:
             services["moby.sshforward.v1.SSH"] = {
                 "CheckAgent": call(self._check_agent, ssh_pb2.CheckAgentRequest),
@@ -182,8 +191,10 @@ class Session:
 
         host = "docker.io" if request.Host in HUB else request.Host
         found = self._offered.credentials(host) if host in self._offered.registries else None
-        return session_pb2.CredentialsResponse(Username=found[0], Secret=found[1]) if found else (
-            session_pb2.CredentialsResponse()
+        return (
+            session_pb2.CredentialsResponse(Username=found[0], Secret=found[1])
+            if found
+            else (session_pb2.CredentialsResponse())
         )
 
     def _secret(self, request: Any, context: Any) -> Any:

@@ -122,7 +122,8 @@ def _solved(job: Job, graph: Graph, offered: Offered, request: control.SolveRequ
     telling = threading.Thread(target=partial(_tell, job.watch, status), name="status", daemon=True)
     telling.start()
     try:
-        return solving.result()
+        answer: control.SolveResponse = solving.result()
+        return answer
     except (grpc.RpcError, grpc.FutureCancelledError) as error:
         telling.join(LATE)
         if job.host.cancelled:
@@ -157,7 +158,9 @@ def _failure(job: Job, graph: Graph, offered: Offered, error: Any) -> ImgError:
         return failed
     said = str(error.details() or "")
     for name in sorted(graph.needs, key=len, reverse=True):
-        if "capability" in said and name in said.split() or said.endswith(name):
-            version = job.client.version() or "this version"
-            return refused(graph.needs[name], f"BuildKit {version} at {job.client.address.text} can't do this ({name})")
+        if name in said.split():
+            version = job.client.version()
+            which = f"BuildKit {version}" if version else "this version of BuildKit"
+            hint = "a newer BuildKit, or --backend chroot or runc"
+            return refused(graph.needs[name], f"{which} can't do this ({name})", hint)
     return job.client.failed(error)

@@ -100,8 +100,8 @@ class Watch:
             else:
                 rest = log.msg
             tail.extend(line + b"\n" if whole else line for line, whole in _lines(rest))
-            name = "stderr" if log.stream == 2 else "stdout"
-            self._host.emit(StepLog(node.digest, name, log.msg, time.monotonic()))
+            now = time.monotonic()
+            self._host.emit(StepLog(node.digest, "stderr" if log.stream == 2 else "stdout", log.msg, now))
 
     def _progress(self, status: Any) -> None:
         word = (status.name or status.ID).split(" ")[0]

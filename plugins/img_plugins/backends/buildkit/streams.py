@@ -67,7 +67,7 @@ class ProgramStream:
     """A program's standard input and output. Its standard error says why it ended."""
 
     def __init__(self, argv: list[str]) -> None:
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the program)
         try:
             self._process = subprocess.Popen(
                 argv,
