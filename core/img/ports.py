@@ -270,8 +270,35 @@ class Worker(Protocol):
         """
 
 
+class GraphBuild(NamedTuple):
+    """What a graph backend is asked for."""
+
+    definition: Definition
+    fresh: Callable[[Node], bool]
+    """Says of a node that it must not be taken from a cache."""
+    results: bool = True
+    """Whether the targets' filesystems are wanted in the store; else only what `outputs` say."""
+    outputs: Sequence[Mapping[str, str]] = ()
+    """Outputs whose type is the backend's name: exporters of its own, with their attributes."""
+    cache_from: Sequence[Mapping[str, str]] = ()
+    cache_to: Sequence[Mapping[str, str]] = ()
+
+
+class Made(NamedTuple):
+    """What a graph backend has done."""
+
+    snapshots: tuple[Snapshot, ...]
+    """One for each target, if they were wanted. Above its first node (`img.ir.walk.chain`), each of a target's nodes has
+    added as many layers as its `img.ir.walk.width`."""
+    ran: tuple[Node, ...]
+    """The nodes that were not cached."""
+    exported: tuple[Exported, ...] = ()
+    """One for each of the outputs."""
+
+
 class GraphBackend(Protocol):
-    """Takes the whole definition."""
+    """Takes the whole definition. Used only when it is asked for by name: what a build is given (its files, its secrets)
+    leaves this process for it."""
 
     @property
     def abilities(self) -> frozenset[str]:
@@ -279,7 +306,9 @@ class GraphBackend(Protocol):
 
     def probe(self) -> Availability: ...
 
-    def solve(self, definition: Definition) -> Sequence[Snapshot]: ...
+    def solve(self, build: GraphBuild) -> Made:
+        """Build every target. What the backend can't do is refused before anything runs, with the step's place. Raises
+        what `Worker.run` raises, and `UsageError` for outputs and caches that it does not know."""
 
 
 Executor = Callable[[Exec, Snapshot], Snapshot]
