@@ -25,8 +25,10 @@ OWNER = "img-build/owner"
 
 ROUND = 10.0
 """Seconds after which a wait for a task looks up."""
-GRACE = 60.0
+GRACE = 20.0
 """Seconds that containerd may be gone, or a killed task may linger."""
+SHORT = 5.0
+"""Seconds that a call of clearing up may take."""
 
 
 class Job(Protocol):
@@ -137,7 +139,7 @@ def end(client: Containerd, id: str) -> None:
 def _gone(client: Containerd, method: str, **fields: Any) -> bool:
     """Delete something; whether it is gone. A containerd that is just restarting is waited for."""
     try:
-        client.call(method, wait=True, **fields)
+        client.call(method, wait=True, timeout=SHORT, **fields)
     except Refusal as refusal:
         return refusal.code == "NOT_FOUND"
     return True
