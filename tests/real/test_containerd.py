@@ -217,13 +217,17 @@ def test_a_step_outlives_its_containerd(busybox: str, ground: Path, work: Path) 
     lines = "FROM @BASE@\nRUN echo begun; while [ ! -e /go/on ]; do sleep 0.1; done; seq 5; exit 7\n"
     lines = lines.replace("RUN ", "RUN --mount=type=cache,target=/go,id=go ")
     context = _context(work, busybox, lines)
-    with servers.containerd(folder) as sock:
-        env = {"IMG_ROOT": str(work / "s"), "CONTAINERD_ADDRESS": sock, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-        argv = [str(builders.TOOL), "build", "-b", "containerd", "--progress", "plain", str(context)]
-        process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        _until(lambda: _ctr(sock, "img", "task", "ls", "-q"))
-        _collect(sock, "img")
-    with servers.containerd(folder) as sock:
+    env = {"IMG_ROOT": str(work / "s"), "CONTAINERD_ADDRESS": f"{folder}/containerd.sock"}
+    env["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
+    argv = [str(builders.TOOL), "build", "-b", "containerd", "--progress", "plain", str(context)]
+    with contextlib.ExitStack() as stack:
+        with servers.containerd(folder) as sock:
+            process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            _until(lambda: _ctr(sock, "img", "task", "ls", "-q"))
+            _collect(sock, "img")
+        stack.enter_context(servers.containerd(folder))
         (place,) = (work / "s/cache-mounts").iterdir()
         (place / "on").touch()
         _, told = process.communicate(timeout=60)

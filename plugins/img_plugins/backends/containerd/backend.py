@@ -107,7 +107,7 @@ class ContainerdBackend(StepWorker):
         from img_plugins.backends.containerd.task import Task
 
         _check(step)
-        id = f"img-{os.urandom(8).hex()}"
+        id = f"step-{os.urandom(8).hex()}"
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours = {
             "run": "img_plugins.backends.containerd.launch:run",

@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from typing import Any, Protocol
 
+from img.errors import BackendError
 from img.sandbox import wire
 from img_plugins.backends.containerd.client import Containerd, Refusal
 from img_plugins.worker.complaints import classified
@@ -49,6 +50,7 @@ class Task:
         self._id = id
         self._owner = owner
         self._killed = 0.0
+        self._lost = ""
 
     def kill(self) -> None:
         """The child kills the container's first process, and with it all others."""
@@ -56,6 +58,7 @@ class Task:
         self._job.kill()
 
     def wait(self) -> dict[str, Any]:
+        """Raises `BackendError` if containerd goes away."""
         try:
             received = wire.receive(self._channel)
             if received is not None:
@@ -64,7 +67,13 @@ class Task:
             pass  # the child is gone, and its job says so
         finally:
             self._channel.close()
-        return self._job.wait()
+        reply = self._job.wait()
+        if self._lost and not self._killed:
+            raise BackendError(
+                f"containerd was lost while a step ran: {self._lost}",
+                hint=f"is it still running at {self._client.address}? what is left there is removed by the next build",
+            )
+        return reply
 
     def _reply(self, plan: dict[str, Any]) -> dict[str, Any]:
         if "failed" in plan:
@@ -72,6 +81,8 @@ class Task:
         try:
             return {"status": self._contained(plan)}
         except Refusal as refusal:
+            if refusal.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+                self._lost = refusal.words
             return {"failed": classified(refusal.words, "containerd")}
 
     def _contained(self, plan: dict[str, Any]) -> int:
@@ -85,9 +96,13 @@ class Task:
         }
         self._client.call("Containers.Create", container=container)
         try:
-            return self._task(plan)
-        finally:
-            end(self._client, self._id)
+            status = self._task(plan)
+        except BaseException:
+            with suppress(Refusal):
+                end(self._client, self._id)
+            raise
+        end(self._client, self._id)
+        return status
 
     def _task(self, plan: dict[str, Any]) -> int:
         call = self._client.call
