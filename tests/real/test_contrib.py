@@ -231,4 +231,4 @@ def test_img_works_without_each(bench: Bench, work: Path) -> None:
     assert gone.returncode == 1 and "Dockerfile:1:6" in gone.stderr
     assert "no source named 'deb' is installed that has some" in gone.stderr
     frontend = bench.img("build", "--frontend", "python", ".", cwd=work)
-    assert frontend.returncode == 1 and "there is no frontend named 'python'" in frontend.stderr
+    assert frontend.returncode == 2 and "no frontend named 'python' is installed" in frontend.stderr
