@@ -11,6 +11,8 @@ fi
 packages="attr buildah busybox-static bzip2 ca-certificates containerd crun docker-registry docker.io git mmdebstrap
 openssh-client openssl podman procps python3-venv runc skopeo uidmap umoci xz-utils zstd"
 
+command -v npm > /dev/null || packages="$packages npm"
+
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q "install ok installed" || missing="$missing $package"
