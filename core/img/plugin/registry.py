@@ -69,6 +69,11 @@ class Registry:
     def names(self, kind: str) -> list[str]:
         return sorted(name for k, name in self._offers if k == kind)
 
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The plugin packages."""
+        return tuple(self._entries)
+
     def distributions(self) -> dict[str, str]:
         """Version of each distribution with plugins."""
         return {entry.distribution: entry.version for entry in self._entries}

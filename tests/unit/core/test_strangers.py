@@ -15,7 +15,6 @@ from tests.peers import builders
 from tests.peers.dists import hooks, install
 
 import img
-from img._version import VERSION
 from img.errors import PluginError
 from img.events import Event, StepLog, Warning
 from img.observe import Feed
