@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from packaging.requirements import Requirement
 
-from img_plugins.backends.runc.bundle import NAMES
+from img_plugins.worker.bundle import NAMES
 from tests.peers import builders
 
 UNCONFINED = (

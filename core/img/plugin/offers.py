@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
-OfferKind = Literal[
-    "frontend", "backend", "source", "snapshotter", "exporter", "registry", "cache", "reporter", "pass", "command"
-]
+OfferKind = Literal["frontend", "backend", "source", "exporter", "registry", "cache", "reporter"]
 KINDS: tuple[str, ...] = get_args(OfferKind)
 
 
@@ -22,10 +20,14 @@ class Offer(NamedTuple):
     name: str
     help: str
     target: str
+    files: tuple[str, ...] = ()
+    """Of a frontend: the names of its build files, looked for in this order when it is asked for by name (``--frontend``) and
+    no file is."""
 
 
 class Setting(NamedTuple):
-    """One setting: its flag, its key in the settings file, its environment variable and its line in the docs."""
+    """One setting: its flag, its key in the settings file, its environment variable and its line in the docs. Of several
+    variables, parted by spaces, the first that is set counts."""
 
     name: str
     help: str

@@ -193,7 +193,11 @@ def test_help_everywhere(tmp_path: Path) -> None:
         ),
         (
             ["build", "--progress=loud", "."],
-            "error: there is no progress 'loud'\nhint: one of auto, tty, plain, json, quiet\n",
+            "error: there is no progress 'loud'\nhint: one of auto, json, plain, quiet, tty\n",
+        ),
+        (
+            ["build", "--frontend=nope", "-f", "/etc/passwd", "/etc"],
+            "error: no frontend named 'nope' is installed\nhint: installed: dockerfile, toml, yaml\n",
         ),
         (["build", "--label", "x", "."], "error: invalid --label value 'x'\nhint: --label NAME=VALUE\n"),
     ],
@@ -229,7 +233,8 @@ def given(**options_: object) -> dict[str, object]:
     ("asked", "found"),
     [
         ({}, ()),
-        ({"push": True, "tag": ["h/a"]}, ({"type": "registry"}, {"type": "image"})),
+        ({"push": True, "tag": ["h/a"]}, ({"type": "registry"},)),
+        ({"push": True, "load": True, "tag": ["h/a"]}, ({"type": "registry"}, {"type": "image"})),
         ({"load": True, "tag": ["a"]}, ({"type": "image"},)),
         ({"iidfile": "f"}, ({"type": "image"},)),
         ({"iidfile": "f", "tag": ["a"]}, ()),
