@@ -54,7 +54,7 @@ stages:
     from: "@BASE@"
     steps:
       - run: echo yaml > /made
-      - write: {path: /deep/text, text: written, mode: "600"}
+      - write: {path: /etc/text, text: written, mode: "600"}
       - mkdir: {path: /new, owner: www}
       - copy: [plain, dir, /copied/]
       - remove: /made
