@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
 
-from img.events import Event, StepLog
+from img.events import Event, StepCached, StepLog
+from img.ir.nodes import Node
 from img.ports import Reporter
 
 BACKLOG = 16 << 20
@@ -63,3 +65,11 @@ class Feed:
             self.errors.append(error)
             if observer in self._observers:
                 self._observers.remove(observer)
+
+
+def tell_cached(emit: Callable[[Event], None], nodes: Iterable[Node]) -> None:
+    """Tell of steps that nobody had to look at, because what they lead to is known."""
+    now = time.monotonic()
+    for node in nodes:
+        if node.notes.title:
+            emit(StepCached(node.digest, node.notes.title, "the goal is known", now))

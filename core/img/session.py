@@ -19,7 +19,7 @@ from img.ir.nodes import Copy, Node
 from img.ir.values import Confinement, Network
 from img.ir.walk import topological
 from img.mounts import mounts_of
-from img.observe import Feed
+from img.observe import Feed, tell_cached
 from img.plan import Answers, make_definition
 from img.plugin.offers import Offer
 from img.plugin.registry import Registry
@@ -167,15 +167,10 @@ class Session:
 
     def _made(self, joined: Definition, options: Options, wanted: Sequence[outputs.Output]) -> Sequence[Snapshot]:
         """What the targets of several requests yield."""
-        backend = backends.graph(self.engine, options.backend)
-        if backend is None:
+        if (backend := backends.graph(self.engine, options.backend)) is None:
             return self._solve(joined, options, Caching(self.engine, options)).snapshots
-        farm = graphs.Farm.of(options, backend, wanted)
-        if farm.own:
-            raise UsageError(
-                f"type={farm.name} is for one build at a time", hint="leave the output out, or build alone"
-            )
-        return self._on_farm(joined, farm)
+        farm = graphs.Farm.of(options, backend, wanted, alone=False)
+        return farm.snapshots(self.engine, joined, self._cache(options))
 
     def build_definition(
         self,
@@ -198,8 +193,7 @@ class Session:
                 return self._farm_out(make, options, wanted, backend)
             caching = Caching(self.engine, options)
             mounts = self.engine.cache_mounts = mounts_of(self.engine, options)
-            definition = make()
-            self._begin(definition)
+            self._begin(definition := make())
             with limited(self.engine):
                 result = self._finish(definition, options, caching, wanted)
             if mounts is not None:
@@ -211,31 +205,9 @@ class Session:
     ) -> BuildResult:
         """A build on a backend that takes the whole graph."""
         farm = graphs.Farm.of(options, backend, wanted)
-        definition = make()
-        self._begin(definition)
+        self._begin(definition := make())
         with limited(self.engine):
-            snapshots = self._on_farm(definition, farm)
-            result = BuildResult((), (), definition.warnings, tuple(snapshots))
-            if farm.rest:
-                result = outputs.export(self.engine, definition, snapshots, farm.rest)
-        lines = tuple(one.line for one in farm.exported)
-        facts = {name: value for one in farm.exported for name, value in one.facts.items()}
-        return replace(result, lines=(*lines, *result.lines), facts={**facts, **result.facts})
-
-    def _on_farm(self, definition: Definition, farm: graphs.Farm) -> Sequence[Snapshot]:
-        goals = [target.root for target in definition.targets]
-        cache = self._cache(farm.options)
-        cache.pin_all(goals)
-        known = [snapshot for goal in goals if (snapshot := cache.goal(goal)) is not None]
-        if len(known) == len(goals) and not farm.always:
-            self._all_cached(topological(goals))
-            return known
-        self.store.sweep()
-        self.engine.busy = True
-        try:
-            return farm.make(self.engine, definition, cache)
-        finally:
-            self.engine.busy = False
+            return farm.result(self.engine, definition, self._cache(options))
 
     def _finish(
         self, definition: Definition, options: Options, caching: Caching, wanted: Sequence[outputs.Output]
@@ -299,7 +271,7 @@ class Session:
         journal = self._journal(cache, nodes)
         known = [snapshot for goal in goals if (snapshot := cache.goal(goal)) is not None]
         if len(known) == len(goals):
-            self._all_cached(nodes)
+            tell_cached(self.engine.emit, nodes)
             self.store.records.touch([cache.pinned(goal).digest for goal in goals])
             journal.close()
             return Solved(cache, known)
@@ -346,12 +318,6 @@ class Session:
         if ran:
             lines = "; ".join(f"{one.title}: {one.why}" for one in ran)
             raise ImgError(f"{len(ran)} steps ran that were expected to be cached: {lines}", hint="see img explain")
-
-    def _all_cached(self, nodes: Sequence[Node]) -> None:
-        now = time.monotonic()
-        for node in nodes:
-            if node.notes.title:
-                self.engine.emit(events.StepCached(node.digest, node.notes.title, "the goal is known", now))
 
     def _select(self, node: Copy, source: Folder | Snapshot) -> str:
         from img.solver.contents import selection_digest

@@ -341,7 +341,7 @@ def test_addresses(busybox: str, work: Path, newer: str) -> None:
             )
             assert done.returncode == 0, done.stderr
             assert (work / "o" / "q").read_text() == address
-        refused = _img(work, "", str(context), env={"BUILDKIT_HOST": secured})
+        refused = _img(work, "", "--no-cache", str(context), env={"BUILDKIT_HOST": secured})
         assert refused.returncode == 1 and "can't be reached" in refused.stderr
 
 
