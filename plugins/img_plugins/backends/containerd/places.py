@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 
 from img.sandbox import libc, root
 from img.sandbox.step import read_all
+from img_plugins.worker.ready import make_ready, places
 
 
 class Laid(NamedTuple):
     """What was laid."""
 
     mounts: list[dict[str, Any]]
-    """The step's mounts, all of kind bind or tmpfs."""
+    """The step's mounts, all of kind bind."""
     rootfs: dict[str, Any]
     """The mount that is the task's root, in containerd's words."""
     release: Callable[[], None]
@@ -54,14 +55,15 @@ def lay(step: dict[str, Any], memory: int | None, peer: int, others: list[int]) 
 
 def _hold(step: dict[str, Any], memory: int | None, peer: int, told: int, hold: int) -> None:
     """The process: mount, tell, wait, unmount."""
-    places = _places(step)
+    laid = _places(step)
     try:
         libc.prctl(libc.PR_SET_PDEATHSIG, 0)
         namespace = os.open(f"/proc/{peer}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         libc.setns(namespace, libc.CLONE_NEWNS)
-        for folder in {os.path.dirname(place) for place in places}:
+        for folder in {os.path.dirname(place) for place in laid}:
             os.chmod(folder, 0o700)  # others on this machine see these mounts
         root.lay_mounts(step, memory)
+        make_ready(step)
         answer: dict[str, Any] = {"mounts": step["mounts"], "rootfs": _rootfs(step)}
     except OSError as error:
         answer = {"failed": [error.errno or 0, error.strerror or str(error), error.filename or ""]}
@@ -72,16 +74,16 @@ def _hold(step: dict[str, Any], memory: int | None, peer: int, told: int, hold: 
         os.close(told)
         os.read(hold, 1)
     finally:
-        for place in places:
+        for place in laid:
             with suppress(OSError):
                 libc.umount(place, libc.MNT_DETACH)
         os._exit(0)
 
 
 def _places(step: dict[str, Any]) -> list[str]:
-    """Where `root.lay_mounts` mounts."""
+    """Where `root.lay_mounts` and `make_ready` mount."""
     views = [f"{item['work']}/root" for item in step["mounts"] if item["kind"] == "view"]
-    return [*views, f"{step['work']}/secrets"]
+    return [*views, *places(step), f"{step['work']}/secrets"]
 
 
 def _rootfs(step: dict[str, Any]) -> dict[str, Any]:
