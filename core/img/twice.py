@@ -25,7 +25,7 @@ from img.oci.closure import OneImage
 from img.oci.compress import decompressed
 from img.oci.retell import members
 from img.oci.spec import Descriptor, Manifest
-from img.outputs import NAMED
+from img.outputs import IMAGES
 from img.ports import Reporter
 from img.request import Options, Request
 from img.session import Session
@@ -67,7 +67,7 @@ def build_twice(session: Session, request: Request, observers: Sequence[Reporter
     raises."""
     definition = session.definition(request)
     contexts = dict(session.engine.contexts)
-    form = next((dict(o) for o in request.outputs if o.get("type") in NAMED), {})
+    form = next((dict(o) for o in request.outputs if o.get("type") in IMAGES), {})
     output = {"type": "image", "name": NAME, **{key: form[key] for key in FORM if key in form}}
     given = {field.name: getattr(request, field.name) for field in fields(Options)}
     options = Options(

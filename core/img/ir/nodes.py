@@ -81,6 +81,8 @@ class Source(Node):
     scheme: str
     ref: str
     attrs: Pairs = ()
+    retry: int = field(default=0, kw_only=True)
+    """How often it is asked again when it fails; outside the identity."""
 
     @property
     def is_image(self) -> bool:
@@ -108,6 +110,8 @@ class Exec(Node):
     devices: tuple[Device, ...] = field(default=(), kw_only=True)
     proxies: Pairs = field(default=(), kw_only=True)
     """Proxy variables: given to the process, outside the identity."""
+    retry: int = field(default=0, kw_only=True)
+    """How often it is run again when it fails; outside the identity, as the confinement's resources are."""
 
     @property
     def inputs(self) -> tuple[Node, ...]:

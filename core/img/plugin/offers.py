@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
-OfferKind = Literal[
-    "frontend", "backend", "source", "snapshotter", "exporter", "registry", "cache", "reporter", "pass", "command"
-]
+OfferKind = Literal["frontend", "backend", "source", "exporter", "registry", "cache", "reporter"]
 KINDS: tuple[str, ...] = get_args(OfferKind)
 
 
@@ -28,7 +26,8 @@ class Offer(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """One setting: its flag, its key in the settings file, its environment variable and its line in the docs."""
+    """One setting: its flag, its key in the settings file, its environment variable and its line in the docs. Of several
+    variables, parted by spaces, the first that is set counts."""
 
     name: str
     help: str

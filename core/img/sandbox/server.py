@@ -15,6 +15,7 @@ import sys
 from typing import Any
 
 from img.sandbox import chrooted, libc, seccomp, step, wire
+from img.sandbox.refused import Refused
 
 RUN = f"{step.__name__}:{step.supervise.__name__}"
 
@@ -23,6 +24,7 @@ def main(control_fd: int, paths: list[str], found: dict[str, str] | None = None)
     """Serve jobs until the engine is gone. Called in the fresh process that `client.Sandbox.start` spawns; with `found`,
     what is known to be possible, it stays in the namespaces it is in."""
     os.setsid()
+    libc.close_from(control_fd + 1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.path[:0] = [path for path in paths if path not in sys.path]
@@ -178,6 +180,8 @@ def _function(name: str) -> Any:
 def _told(error: BaseException) -> list[Any]:
     """An error as the engine can raise it again: module, class, message, hint."""
     kind = type(error)
+    if isinstance(error, Refused):
+        return ["img.errors", "BackendError", str(error), error.remedy]
     if kind.__module__ == "img.errors":
         return [kind.__module__, kind.__qualname__, str(error), getattr(error, "hint", "")]
     import traceback

@@ -257,10 +257,11 @@ class Remotes:
         self._host.emit(Warning(message, None, time.monotonic()))
 
     def _fill(self, part: _Loaded) -> None:
-        """Keep the words that came with a cache, once: they explain what the next build has to run."""
+        """Keep the words that came with a cache, once: they explain what the next build has to run, and spare it bases."""
         with self._lock:
             if id(part) in self._filled:
                 return
             self._filled.add(id(part))
             self._host.store.plain.fill({key: json.dumps(parts) for key, parts in part.index.words.items()})
             self._host.store.listings.fill(part.index.listings)
+            self._host.store.outlines.fill(part.index.outlines)

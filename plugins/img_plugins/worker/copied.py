@@ -20,12 +20,17 @@ from img.sandbox import chrooted
 from img_plugins.worker import ground
 from img_plugins.worker.placed import Placement
 
+LACKS = frozenset(
+    {"network.none", "security.insecure", "devices", "hostname", "mount.tmpfs.size", "mount.cache.live", "proc"}
+)
+"""Abilities that take namespaces and mounts."""
+
 
 def as_copied(step: dict[str, Any], copies: str) -> dict[str, Any]:
     """`step` for this rung; `copies` is the folder where roots wait. Raises `BackendError` for what it promises and
     this rung can't keep."""
-    if step["network"] == "none":
-        raise _refused("--network=none")
+    if step["network"] in ("none", "sandbox"):
+        raise _refused(f"--network={step['network']}")
     if step["insecure"]:
         raise _refused("--security=insecure")
     here = f"{__name__}:"

@@ -233,7 +233,8 @@ def given(**options_: object) -> dict[str, object]:
     ("asked", "found"),
     [
         ({}, ()),
-        ({"push": True, "tag": ["h/a"]}, ({"type": "registry"}, {"type": "image"})),
+        ({"push": True, "tag": ["h/a"]}, ({"type": "registry"},)),
+        ({"push": True, "load": True, "tag": ["h/a"]}, ({"type": "registry"}, {"type": "image"})),
         ({"load": True, "tag": ["a"]}, ({"type": "image"},)),
         ({"iidfile": "f"}, ({"type": "image"},)),
         ({"iidfile": "f", "tag": ["a"]}, ()),

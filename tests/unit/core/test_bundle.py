@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from img.sandbox.root import MASKED, READ_ONLY
-from img_plugins.backends.runc.bundle import NAMES, cgroup, config
-from img_plugins.backends.runc.launch import _classified, _errors
-from img_plugins.backends.runc.seccomp import profile
+from img_plugins.backends.runc.launch import _errors
+from img_plugins.worker.bundle import NAMES, cgroup, config
+from img_plugins.worker.complaints import classified
+from img_plugins.worker.seccomp import profile
 
 STEP: dict[str, Any] = {
     "id": "img-1",
@@ -121,7 +122,7 @@ def test_the_profile_is_that_of_the_policy() -> None:
         "print(json.dumps([sorted(policy.ALLOWED), sorted(policy.MISSING)]))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
-    text = (root / "plugins/img_plugins/backends/runc/seccomp.json").read_text()
+    text = (root / "plugins/img_plugins/worker/seccomp.json").read_text()
     document = json.loads(text)
     assert [document["allowed"], document["missing"]] == json.loads(done.stdout)
 
@@ -143,4 +144,4 @@ def test_what_runtimes_complain_of(message: str, stage: str) -> None:
         + "\nplain\n"
     )
     assert list(_errors(log)) == [message]
-    assert _classified(message, {"runtime": "/usr/bin/x"})[0] == stage
+    assert classified(message, "x")[0] == stage

@@ -8,11 +8,12 @@ from functools import cached_property
 from time import monotonic
 from typing import Any
 
+from img.abilities import ALL
 from img.errors import BackendError
 from img.events import Warning
 from img.ports import Availability, Host
 from img_plugins.worker.exec import Process, Start
-from img_plugins.worker.steps import StepWorker
+from img_plugins.worker.steps import StepWorker, root_trouble
 
 RUNGS = {
     "overlay": "overlayfs as root",
@@ -43,14 +44,25 @@ class ChrootBackend(StepWorker):
         """Files can always be assembled; whether a RUN works is found out by mounting what a step's root takes."""
         return self._found[1]
 
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What the rung gives: without mounts and namespaces less, without any privilege files alone."""
+        rung = self._found[0]
+        if rung == "none":
+            return frozenset(name for name in ALL if name.startswith("files."))
+        if rung == "copy":
+            from img_plugins.worker.copied import LACKS
+
+            return ALL - LACKS
+        return ALL
+
     @cached_property
     def _found(self) -> tuple[str, Availability]:
         """The rung, and what there is to say about it."""
         sandbox: Any = self.host.sandbox
         rung, reason, remedy = sandbox.rung, sandbox.reason, sandbox.remedy
         if rung in ("overlay", "userns"):
-            work = self.host.store.scratch()
-            trouble = sandbox.call("img.sandbox.probe:try_root", os.fspath(work))
+            trouble = root_trouble(self.host)
             if not trouble:
                 return rung, Availability(True, RUNGS[rung])
             rung, reason, remedy = "copy" if rung == "overlay" else "none", f"{trouble[0]} ({trouble[1]})", REMEDY
@@ -62,7 +74,7 @@ class ChrootBackend(StepWorker):
         rung, found = self._found
         if rung == "none":
             why = found.reason.removeprefix(NONE)
-            raise BackendError(f"RUN does not work here: {why}", hint=self._diagnosis(found.remedy))
+            raise BackendError(f"RUN does not work here: {why}", hint=found.remedy)
         if rung == "copy":
             return self._start_copied
         sandbox: Any = self.host.sandbox
@@ -88,12 +100,3 @@ class ChrootBackend(StepWorker):
                 self.host.emit(Warning(f"{COPIED}: {why}; to be faster: {found.remedy}", None, monotonic()))
         process: Process = sandbox.run(step, stdout, stderr, memory)
         return process
-
-    def _diagnosis(self, remedy: str) -> str:
-        """What every rung lacks here; `remedy` if that can't be found out."""
-        from img.doctor import examine, hint
-
-        try:
-            return hint(examine(self.host.store.scratch()))
-        except BackendError:
-            return remedy

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from typing import Any
 
+from img.abilities import ALL
 from img.errors import BackendError
 from img.ports import Availability
 from img_plugins.backends.runc.launch import does_without_cgroups, find
 from img_plugins.worker.exec import Process, Start
-from img_plugins.worker.steps import StepWorker
+from img_plugins.worker.steps import StepWorker, root_trouble
 
 RUNTIMES = ("runc", "crun", "youki")
 
 
 class RuncBackend(StepWorker):
     """Offered as the backend ``runc``. The setting ``runtime`` names the program; empty: the first of `RUNTIMES`."""
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """All but devices."""
+        return ALL - {"devices"}
 
     def probe(self) -> Availability:
         return self._found[1]
@@ -32,7 +37,7 @@ class RuncBackend(StepWorker):
         sandbox: Any = self.host.sandbox
         if sandbox.rung not in ("overlay", "userns"):
             return "", Availability(False, f"no namespaces here: {sandbox.reason}", sandbox.remedy)
-        trouble = sandbox.call("img.sandbox.probe:try_root", os.fspath(self.host.store.scratch()))
+        trouble = root_trouble(self.host)
         if trouble:
             return "", Availability(False, f"{trouble[0]} ({trouble[1]})", "img doctor says what is missing")
         return program, Availability(True, f"{program}, {'as root' if sandbox.rung == 'overlay' else 'rootless'}")
@@ -51,8 +56,6 @@ class RuncBackend(StepWorker):
         }
 
         def run(step: dict[str, Any], stdout: int, stderr: int, memory: int | None) -> Process:
-            if any(mount["kind"] == "device" for mount in step["mounts"]):
-                raise BackendError("the backend runc gives no devices to steps", hint="use --backend chroot")
             process: Process = sandbox.run({**step, **ours}, stdout, stderr, memory)
             return process
 

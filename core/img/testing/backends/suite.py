@@ -1,0 +1,39 @@
+"""All cases as one class of pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import pytest
+
+from img.testing.backends.bench import Bench
+from img.testing.backends.changes import ChangeCases
+from img.testing.backends.files import FileCases
+from img.testing.backends.mounts import MountCases
+from img.testing.backends.output import OutputCases
+from img.testing.backends.processes import ProcessCases
+from img.testing.backends.trouble import TroubleCases
+
+
+class BackendConformance(FileCases, ChangeCases, ProcessCases, MountCases, OutputCases, TroubleCases):
+    """Derive from it, name the backend, and let pytest find the class."""
+
+    backend: ClassVar[str] = ""
+    """The name it is offered by."""
+    settings: ClassVar[Mapping[str, str]] = {}
+    """Settings of img for it, e.g. ``{"runtime": "crun"}``."""
+    busybox: ClassVar[str] = ""
+    """Path of a static busybox for this machine's architecture; empty: the one that is installed."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def bench(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+        """The backend, ready to build."""
+        assert cls.backend, "say which backend: set `backend` in the class"
+        cdi = tmp_path_factory.mktemp("cdi")
+        made = Bench(tmp_path_factory.mktemp("bench"), cls.backend, {**cls.settings, "cdi": str(cdi)}, cls.busybox)
+        found = made.session.engine.load("backend", cls.backend).probe()
+        assert found.ok, f"the backend {cls.backend} does not work here: {found.reason} ({found.remedy})"
+        yield made
+        made.close()
