@@ -49,7 +49,7 @@ def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
     except OSError as error:
         return {"failed": ["root", error.errno or 0, error.strerror, error.filename or ""]}
     try:
-        return _Watch(step, job, channel, fds).run(_plan(step, laid, script))
+        return _Watch(step, job, channel, fds).run(_plan(laid, script))
     finally:
         laid.release()
 
@@ -59,12 +59,12 @@ def _has_shell(trees: list[str]) -> bool:
     return view.lstat(view.resolve(SHELL[0])) is not None
 
 
-def _plan(step: dict[str, Any], laid: Laid, script: int | None) -> dict[str, Any]:
+def _plan(laid: Laid, script: int | None) -> dict[str, Any]:
     """What the container is to be."""
-    ready = {**step, "mounts": laid.mounts}
+    step = laid.step
     if script is not None:
-        ready["argv"] = [*SHELL, *step["argv"]]
-    spec = config(ready, dict(step["env"]), "rootfs", profile(os.uname().machine), userns=False)
+        step = {**step, "argv": [*SHELL, *step["argv"]]}
+    spec = config(step, dict(step["env"]), "rootfs", profile(os.uname().machine), userns=False)
     return {"spec": spec, "rootfs": laid.rootfs, "stdin": "" if script is None else _path(script)}
 
 

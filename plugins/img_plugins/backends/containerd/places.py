@@ -1,7 +1,7 @@
 """The mounts of a step where containerd sees them.
 
-containerd mounts a task's root itself, but not what lies in it: a stack of another step's trees, and the memory that
-secrets are in, have to be mounted before. They are mounted in containerd's mount namespace by a process that does
+containerd mounts a task's root itself, but not what lies in it: a stack of another step's trees, the memory that secrets
+are in, device nodes have to be mounted before. They are mounted in containerd's mount namespace by a process that does
 nothing else and unmounts them when the other end of its pipe closes, however that happens.
 """
 
@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 
 from img.sandbox import libc, root
 from img.sandbox.step import read_all
+from img_plugins.worker.ready import make_ready
 
 
 class Laid(NamedTuple):
     """What was laid."""
 
-    mounts: list[dict[str, Any]]
-    """The step's mounts, all of kind bind or tmpfs."""
+    step: dict[str, Any]
+    """The step with mounts that are all of kind bind."""
     rootfs: dict[str, Any]
     """The mount that is the task's root, in containerd's words."""
     release: Callable[[], None]
@@ -49,7 +50,7 @@ def lay(step: dict[str, Any], memory: int | None, peer: int, others: list[int]) 
         release()
         number, text, name = found["failed"]
         raise OSError(number, text, name)
-    return Laid(found["mounts"], found["rootfs"], release)
+    return Laid({**step, **found["step"]}, found["rootfs"], release)
 
 
 def _hold(step: dict[str, Any], memory: int | None, peer: int, told: int, hold: int) -> None:
@@ -62,7 +63,9 @@ def _hold(step: dict[str, Any], memory: int | None, peer: int, told: int, hold: 
         for folder in {os.path.dirname(place) for place in places}:
             os.chmod(folder, 0o700)  # others on this machine see these mounts
         root.lay_mounts(step, memory)
-        answer: dict[str, Any] = {"mounts": step["mounts"], "rootfs": _rootfs(step)}
+        make_ready(step)
+        ready = {name: step[name] for name in ("mounts", "allowed")}
+        answer: dict[str, Any] = {"step": ready, "rootfs": _rootfs(step)}
     except OSError as error:
         answer = {"failed": [error.errno or 0, error.strerror or str(error), error.filename or ""]}
     except BaseException as error:
@@ -79,9 +82,11 @@ def _hold(step: dict[str, Any], memory: int | None, peer: int, told: int, hold: 
 
 
 def _places(step: dict[str, Any]) -> list[str]:
-    """Where `root.lay_mounts` mounts."""
+    """Where `root.lay_mounts` and `make_ready` mount."""
     views = [f"{item['work']}/root" for item in step["mounts"] if item["kind"] == "view"]
-    return [*views, f"{step['work']}/secrets"]
+    kinds = ((number, item["kind"]) for number, item in enumerate(step["mounts"]))
+    others = [f"{step['work']}/{kind}-{number}" for number, kind in kinds if kind in ("tmpfs", "device")]
+    return [*views, f"{step['work']}/secrets", *others]
 
 
 def _rootfs(step: dict[str, Any]) -> dict[str, Any]:

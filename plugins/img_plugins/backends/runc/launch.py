@@ -21,6 +21,7 @@ from img.sandbox import groups, libc, limits, network, root, secrets
 from img.sandbox.step import Reply, loopback, read_all, wait_for
 from img_plugins.worker.bundle import cgroup, config
 from img_plugins.worker.complaints import classified
+from img_plugins.worker.ready import make_ready
 from img_plugins.worker.seccomp import profile
 
 
@@ -127,6 +128,7 @@ def _bundle(step: dict[str, Any], environment: dict[str, str]) -> str:
     place = f"{step['work']}/bundle"
     os.mkdir(place, 0o700)
     libc.mount("tmpfs", place, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC, "mode=700")
+    make_ready(step)
     document = config(step, environment, f"{step['work']}/root", profile(os.uname().machine), step["userns"])
     with open(f"{place}/config.json", "x", encoding="utf-8", errors="surrogateescape") as file:
         json.dump(document, file)
