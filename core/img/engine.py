@@ -102,13 +102,19 @@ class Engine:
         with self._lock:
             if (kind, name) not in self._plugins:
                 make = self.registry.load(kind, name)
+                title = self.registry.title(kind, name)
                 try:
-                    self._plugins[kind, name] = make(self)
+                    made = make(self)
                 except ImgError:
                     raise
                 except Exception as error:
                     reason = f"{type(error).__name__}: {error}"
-                    raise PluginError(f"the {kind} {name!r} can't be made: {reason}") from error
+                    raise PluginError(f"{title} can't be made: {reason}") from error
+                if not self.registry.is_ours(kind, name):
+                    from img.plugin.guard import guarded
+
+                    made = guarded(made, kind, title)
+                self._plugins[kind, name] = made
             return self._plugins[kind, name]
 
     def context(self, name: str) -> Path:

@@ -62,9 +62,7 @@ class Answers:
         if "://" in ref:
             from img.contexts import schemes
 
-            image = schemes.image(self._engine, ref, platform)
-            if image is not None:
-                return image
+            return schemes.need_image(self._engine, ref, platform)
         found: BaseImage = self._engine.load("source", "docker-image").resolve(ref, platform)
         return found
 

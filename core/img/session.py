@@ -209,10 +209,13 @@ class Session:
         """Events go to `observers` for the time of one command."""
         started, ok = time.monotonic(), False
         share = self.store.using()
-        feed = Feed(observers)
+        feed = Feed(observers, self.registry.author, lambda: self.registry.load("reporter", "plain")(self.engine))
         self.engine.reset()
         self._stopped = False
         self.engine.sink = feed.emit
+        self.registry.tell = feed.warn
+        for words in self.registry.told:
+            feed.warn(words)
         try:
             if self._over:
                 raise Cancelled
@@ -224,6 +227,7 @@ class Session:
             feed.emit(events.BuildDone(ok, now - started, now))
             feed.close()
             self.engine.sink = lambda event: None
+            self.registry.tell = lambda words: None
 
     def _given(self, options: Options) -> None:
         self.engine.secrets = dict(options.secrets)

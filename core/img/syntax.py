@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from img.errors import FrontendError, Place
+from img.errors import FrontendError, Place, UsageError
 from img.plugin.registry import Registry
 from img.request import Request
 
@@ -16,9 +16,13 @@ HEAD = 64 << 10
 def chosen(registry: Registry, request: Request, name: str, text: bytes) -> str:
     """The frontend asked for by name, by a ``syntax`` of the request or of the file, or by the file's name.
 
-    Raises `FrontendError` where the file asks for one that is not installed.
+    Raises `FrontendError` where the file asks for one that is not installed, and `UsageError` where the request does.
     """
     if request.frontend:
+        known = registry.names("frontend")
+        if request.frontend not in known:
+            message = f"no frontend named {request.frontend!r} is installed"
+            raise UsageError(message, hint=f"installed: {', '.join(known)}")
         return request.frontend
     syntax = request.args.get(SYNTAX, "")
     head = f"# syntax={syntax}\n".encode() if syntax else text[:HEAD]

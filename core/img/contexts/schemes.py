@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from img.errors import UsageError
 from img.ir.nodes import Source
 
 if TYPE_CHECKING:
@@ -31,6 +32,19 @@ def image(engine: Engine, text: str, platform: str) -> BaseImage | None:
         return None
     scheme, _, rest = text.partition("://")
     found: BaseImage = engine.load("source", scheme).resolve(rest, platform)
+    return found
+
+
+def need_image(engine: Engine, text: str, platform: str) -> BaseImage:
+    """The same for a text with ``://`` in it, which is the name of no image. Raises `UsageError` if no source has it."""
+    found = image(engine, text, platform)
+    if found is None:
+        scheme = text.partition("://")[0]
+        known = [name for name in engine.registry.names("source") if hasattr(engine.load("source", name), "resolve")]
+        raise UsageError(
+            f"{text!r} is no image: no source named {scheme!r} is installed that has some",
+            hint=f"sources of images: {', '.join(known)}",
+        )
     return found
 
 

@@ -110,7 +110,7 @@ class State:
             hint = "e.g. copy(img.local('.'), 'src', to='/app')"
             raise UsageError(f"copy takes a State or files, not {checked.kind(source)}", hint=hint)
         named = tuple(checked.text(path, "a path of copy") for path in paths)
-        folder = isinstance(source, State) or bool(source.path)
+        folder = isinstance(source, State) or source.scheme == "local"
         taken = named or (source.paths if isinstance(source, Files) else (".",))
         shown = " ".join(taken if folder else (source.ref,) if isinstance(source, Files) else ())
         dest, bits = checked.path(to, "the destination of copy"), checked.octal(mode, "the mode of copy")

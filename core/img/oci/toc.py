@@ -26,8 +26,8 @@ from img.oci.spec import Descriptor
 from img.oci.tar import OPAQUE, WHITEOUT
 from img.oci.untar import MAX_PATH, from_chunks, read_tar
 
-CHUNKED_POSITION = "io.github.containers.zstd-chunked.manifest-position"
-CHUNKED_DIGEST = "io.github.containers.zstd-chunked.manifest-checksum"
+CHUNKED = ("io.github.containers.zstd-chunked.manifest", "io.containers.zstd-chunked.manifest")
+"""How annotations of zstd:chunked begin, with ``-position`` and ``-checksum`` behind it: now, and before 2023."""
 LARGEST = 64 << 20
 """Bytes of the largest table that is read, packed or not."""
 FOOTER = len(footer(0))
@@ -50,19 +50,25 @@ NANOSECONDS = 1_000_000_000
 
 def has_toc(descriptor: Descriptor) -> bool:
     """Whether a layer says that it has a table of contents, and which."""
+    return TOC_DIGEST in descriptor.annotations or _place(descriptor) is not None
+
+
+def _place(descriptor: Descriptor) -> tuple[str, str] | None:
+    """Where a zstd:chunked layer says that its table is, and the table's digest."""
     notes = descriptor.annotations
-    return TOC_DIGEST in notes or (CHUNKED_DIGEST in notes and CHUNKED_POSITION in notes)
+    found = [(notes.get(f"{name}-position", ""), notes.get(f"{name}-checksum", "")) for name in CHUNKED]
+    return next((pair for pair in found if all(pair)), None)
 
 
 def read_toc(descriptor: Descriptor, open_at: OpenAt) -> list[Entry]:
     """The entries of a layer, in the order of its tar, names relative to the root but not resolved; whiteouts as trees
     have them, and a whiteout that is ``opaque`` for a folder whose lower content is hidden. Raises `LayerError`, and what
     `open_at` raises."""
-    notes = descriptor.annotations
-    if TOC_DIGEST in notes:
-        data = _estargz(descriptor, open_at, notes[TOC_DIGEST])
+    place = _place(descriptor)
+    if TOC_DIGEST in descriptor.annotations or place is None:
+        data = _estargz(descriptor, open_at, descriptor.annotations.get(TOC_DIGEST, ""))
     else:
-        data = _chunked(notes[CHUNKED_POSITION], notes[CHUNKED_DIGEST], open_at)
+        data = _chunked(*place, open_at)
     try:
         document = json.loads(data)
         return list(_entries(document["entries"]))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
-OfferKind = Literal[
-    "frontend", "backend", "source", "snapshotter", "exporter", "registry", "cache", "reporter", "pass", "command"
-]
+OfferKind = Literal["frontend", "backend", "source", "exporter", "registry", "cache", "reporter"]
 KINDS: tuple[str, ...] = get_args(OfferKind)
 
 

@@ -60,9 +60,12 @@ class Group:
         fields = _fields(f"{folder}/memory.events") or _fields(f"{folder}/memory.oom_control")
         return fields.get("oom_kill", 0)
 
-    def refused(self) -> int:
-        """How often there could be no new process."""
-        return _fields(f"{self.folders.get('pids', '')}/pids.events").get("max", 0)
+    def refused(self) -> bool:
+        """Whether there could be no new process, or (v1 tells that of a child's children to nobody) there were as many as may
+        be."""
+        folder = self.folders.get("pids", "")
+        limit = _number(f"{folder}/pids.max")
+        return bool(_fields(f"{folder}/pids.events").get("max")) or 0 < limit <= _number(f"{folder}/pids.peak")
 
     def pressed(self) -> bool:
         """Whether memory has been at its limit (v1, where the kills of a child's children are not counted)."""

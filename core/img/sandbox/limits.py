@@ -87,8 +87,8 @@ class Kept:
                 }
             elif status == 137 and "memory" in self._wanted and group.pressed():
                 self._broke = {"what": "memory", "limit": self._wanted["memory"], "peak": group.peak(), "killed": 1}
-            elif status and (refused := group.refused()):
-                self._broke = {"what": "pids", "limit": self._wanted["pids"], "refused": refused}
+            elif status and group.refused():
+                self._broke = {"what": "pids", "limit": self._wanted["pids"]}
         if self._broke:
             found["broke"] = self._broke
         if self._watched:

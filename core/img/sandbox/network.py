@@ -121,10 +121,13 @@ class Attached:
             libc.mount("none", "/", "", libc.MS_REC | libc.MS_PRIVATE)
             libc.mount(f"/proc/{init}/ns/net", place, "", libc.MS_BIND)
             null = os.open("/dev/null", os.O_RDWR)
-            for number, fd in ((0, null), (1, self._said), (2, self._said), (3, mark)):
+            high = [os.dup2(fd, 100 + number) for number, fd in enumerate((null, self._said, self._said, mark))]
+            for number, fd in enumerate(high):
                 os.dup2(fd, number)
             libc.close_from(4)
             os.chdir("/")
+            for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)  # pasta ends if SIGPIPE is ignored already
             os.execve(self._program, arguments(self._program, place, self._mark), {"PATH": os.defpath})
         except OSError as error:
             os.write(self._said, f"{error.filename or ''}: {error.strerror}".encode())

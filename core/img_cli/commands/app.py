@@ -331,6 +331,35 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fals
     return act(json)
 
 
+plugin = typer.Typer(name="plugin", help="Write and try plugins.", no_args_is_help=True)
+app.add_typer(plugin)
+
+
+@plugin.command()
+def new(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="frontend, backend, source, exporter, cache or reporter.")
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is offered by; the package is img-NAME.")],
+    dir: Annotated[str, typer.Option("--dir", help="The new folder (default: img-NAME).")] = "",
+) -> int:
+    """Write a whole plugin package that passes its tests."""
+    from img_cli.commands.plugin import new as act
+
+    return act(kind, name, dir)
+
+
+@plugin.command(context_settings={"ignore_unknown_options": True})
+def test(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="An installed package, or a folder with one.")] = ".",
+    words: Annotated[list[str] | None, typer.Argument(metavar="[PYTEST OPTIONS]...", help="For pytest.")] = None,
+) -> int:
+    """Run the conformance suite over a plugin."""
+    from img_cli.commands.plugin import test as act
+
+    return act(name, words or [])
+
+
 contexts = typer.Typer(name="context", help="Look at a build context.", no_args_is_help=True)
 app.add_typer(contexts)
 

@@ -19,7 +19,7 @@ from img.oci.spec import INDEXES, Descriptor, Index, Manifest
 from img.ports import CacheFound, Host
 from img.solver.watched import deadline
 from img.store.forms import LayerBlob
-from img_plugins.caches.artifact import LARGEST, index_of, manifest_of, pack
+from img_plugins.caches.artifact import LARGEST, checked, index_of, manifest_of, pack
 from img_plugins.caches.attrs import check_attrs
 from img_plugins.exporters.forms import flag
 from img_plugins.registry.access import Registries
@@ -57,6 +57,7 @@ class RegistryCache:
             found = reader.manifest(reference.target)
         except NotFound:
             return []
+        checked(found.data)
         documents = [found]
         if found.media_type in INDEXES or b'"manifests"' in found.data[:4096]:
             inner = Index.parse(found.data, found.media_type).manifests[:PLATFORMS]

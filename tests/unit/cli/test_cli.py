@@ -195,6 +195,10 @@ def test_help_everywhere(tmp_path: Path) -> None:
             ["build", "--progress=loud", "."],
             "error: there is no progress 'loud'\nhint: one of auto, json, plain, quiet, tty\n",
         ),
+        (
+            ["build", "--frontend=nope", "-f", "/etc/passwd", "/etc"],
+            "error: no frontend named 'nope' is installed\nhint: installed: dockerfile, toml, yaml\n",
+        ),
         (["build", "--label", "x", "."], "error: invalid --label value 'x'\nhint: --label NAME=VALUE\n"),
     ],
 )

@@ -30,15 +30,18 @@ def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
     step = {**step, "id": f"img-{os.urandom(8).hex()}"}
     managed = not (_unmanaged(step) or step["userns"])
     kept = limits.begin(step, top=managed)
+    step = _below(step, kept) if managed else step
     attached = None
     try:
         attached = network.attach(step)
-        return _run(_below(step, kept) if managed else step, fds, job, kept, attached)
+        return _run(step, fds, job, kept, attached)
     finally:
         if attached is not None:
             attached.end()
         _sweep_cgroups(cgroup(step))
         kept.end()
+        if managed and kept.group is not None:  # runtimes make its namesakes in the trees that it is not in
+            _sweep_cgroups(step["cgroup"])
 
 
 def _below(step: dict[str, Any], kept: limits.Kept) -> dict[str, Any]:
