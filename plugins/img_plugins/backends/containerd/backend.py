@@ -13,7 +13,6 @@ import threading
 from functools import cached_property
 from typing import Any
 
-from img.abilities import ALL
 from img.errors import BackendError
 from img.ports import Availability, Host
 from img_plugins.backends.containerd.reach import NAMESPACE, Reached, address_of, connect, reach
@@ -35,11 +34,6 @@ class ContainerdBackend(StepWorker):
         super().__init__(host)
         self._lock = threading.Lock()
         self._client: Any = None
-
-    @property
-    def abilities(self) -> frozenset[str]:
-        """All but a network with a way out, and a limit of time."""
-        return ALL - {"network.sandbox", "resources.timeout"}
 
     def probe(self) -> Availability:
         return self._found[1]

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from img.sandbox import libc, root
-from img.sandbox.step import read_all
+from img.sandbox.network import Attached
+from img.sandbox.step import loopback, read_all
 from img_plugins.worker.ready import make_ready
 
 
@@ -25,40 +27,54 @@ class Laid(NamedTuple):
     """The step with mounts that are all of kind bind."""
     rootfs: dict[str, Any]
     """The mount that is the task's root, in containerd's words."""
+    network: str
+    """The path of the network namespace that leads outside only; empty unless the step wants one."""
     release: Callable[[], None]
     """Unmounts; returns when that is done."""
 
 
-def lay(step: dict[str, Any], memory: int | None, peer: int, others: list[int]) -> Laid:
-    """Mount what `step` needs in the mount namespace of the process `peer`; the new process closes the descriptors
-    `others`. Raises `OSError`."""
+def lay(step: dict[str, Any], memory: int | None, attached: Attached | None, others: list[int]) -> Laid:
+    """Mount what `step` needs in the mount namespace of the process ``peer``, and make the network that is `attached`. The new
+    process closes the descriptors `others`. Raises `OSError`, and `Refused` if there is no such network."""
     told, hold = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
         for fd in (told[0], hold[1], *others):
             os.close(fd)
-        _hold(step, memory, peer, told[1], hold[0])
+        _hold(step, memory, attached, told[1], hold[0])
     os.close(told[1])
     os.close(hold[0])
-    found = json.loads(read_all(told[0]) or b'{"failed": [0, "the process that mounts died", ""]}')
 
     def release() -> None:
         os.close(hold[1])
         os.waitpid(child, 0)
 
+    if attached is not None:
+        try:
+            attached.serve(child)
+        except BaseException:
+            os.kill(child, signal.SIGKILL)
+            release()
+            raise
+    found = json.loads(read_all(told[0]) or b'{"failed": [0, "the process that mounts died", ""]}')
     if "failed" in found:
         release()
         number, text, name = found["failed"]
         raise OSError(number, text, name)
-    return Laid({**step, **found["step"]}, found["rootfs"], release)
+    leads = "" if attached is None else f"/proc/{child}/ns/net"
+    return Laid({**step, **found["step"]}, found["rootfs"], leads, release)
 
 
-def _hold(step: dict[str, Any], memory: int | None, peer: int, told: int, hold: int) -> None:
+def _hold(step: dict[str, Any], memory: int | None, attached: Attached | None, told: int, hold: int) -> None:
     """The process: mount, tell, wait, unmount."""
     places = _places(step)
     try:
         libc.prctl(libc.PR_SET_PDEATHSIG, 0)
-        namespace = os.open(f"/proc/{peer}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        if attached is not None:
+            libc.unshare(libc.CLONE_NEWNET)
+            attached.wait()
+            loopback()
+        namespace = os.open(f"/proc/{step['peer']}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         libc.setns(namespace, libc.CLONE_NEWNS)
         for folder in {os.path.dirname(place) for place in places}:
             os.chmod(folder, 0o700)  # others on this machine see these mounts
