@@ -20,8 +20,9 @@ from img.errors import FrontendError, ImgError
 from img.files.ignoring import find_ignore
 from img.files.patterns import read_ignore
 from img.ir.definition import Advice, Definition, Target
-from img.ir.state import Context
-from img.ir.values import CacheDir, Mount, Secret
+from img.ir.mounting import Mounted
+from img.ir.origin import context
+from img.ir.values import CacheDir, Secret
 from img.oci.platform import Platform
 from img.ports import BaseImage, FrontendRequest, Host, Report, Resolver
 from img_node.document import Document
@@ -31,7 +32,7 @@ from img_node.settings import KEY, Settings, read_settings
 APP, UID = "/app", "10001"
 OFFICIAL = "docker.io/library/node"
 MODULES = "node_modules"
-MOUNTS: tuple[Mount, ...] = (
+MOUNTS: tuple[Mounted, ...] = (
     CacheDir("img-node/npm", "/root/.npm"),
     Secret("npmrc", "/root/.npmrc"),
     Secret("ca-certificates.crt", "/etc/ssl/certs/ca-certificates.crt"),
@@ -80,7 +81,7 @@ class _Loading:
         self._official = "" if self.settings.base else f"{OFFICIAL}:{version(self.document, resolver)}"
         ignore = find_ignore(request.options, resolver.context_file)
         patterns = read_ignore(ignore[1], ignore[0]) if ignore else (".git",)
-        self._context = Context(".", (*patterns, MODULES))
+        self._context = context((*patterns, MODULES))
 
     def definition(self) -> Definition:
         platforms = self.request.platforms or (self.request.build_platform,)

@@ -20,8 +20,9 @@ from img.errors import FrontendError, ImgError
 from img.files.ignoring import find_ignore
 from img.files.patterns import read_ignore
 from img.ir.definition import Advice, Definition, Target
-from img.ir.state import Context
-from img.ir.values import CacheDir, Mount, Secret
+from img.ir.mounting import Mounted
+from img.ir.origin import context
+from img.ir.values import CacheDir, Secret
 from img.oci.platform import Platform
 from img.ports import BaseImage, FrontendRequest, Host, Report, Resolver
 from img_python.document import Document
@@ -34,7 +35,7 @@ APP, UID = "/app", "10001"
 OFFICIAL = "docker.io/library/python"
 IGNORED = (".venv", "venv", "**/__pycache__", ".*_cache", ".tox", ".nox", "build", "dist", "*.egg-info")
 """What of a context without an ignore file is never needed."""
-MOUNTS: tuple[Mount, ...] = (
+MOUNTS: tuple[Mounted, ...] = (
     CacheDir("img-python/pip", "/root/.cache/pip"),
     Secret("pip.conf", "/etc/pip.conf"),
     Secret("ca-certificates.crt", "/etc/ssl/certs/ca-certificates.crt"),
@@ -85,7 +86,7 @@ class _Loading:
         self.command = command(self.document, self.project, self.settings, VENV)
         ignore = find_ignore(request.options, resolver.context_file)
         git = () if self.project.dynamic else (".git",)
-        self._context = Context(".", read_ignore(ignore[1], ignore[0]) if ignore else (*IGNORED, *git))
+        self._context = context(read_ignore(ignore[1], ignore[0]) if ignore else (*IGNORED, *git))
 
     def definition(self) -> Definition:
         platforms = self.request.platforms or (self.request.build_platform,)
