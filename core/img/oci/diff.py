@@ -105,11 +105,11 @@ def remove_tree(path: str) -> None:
                 return
             if not os.path.islink(place):
                 os.chmod(place, 0o700)
-            shutil.rmtree(place, onerror=again)
         except OSError as trouble:
             owner = os.lstat(place).st_uid if os.path.lexists(place) else os.geteuid()
             hint = f"build where the user has ids again, or as root: rm -r {path}"
             raise StoreError(f"can't remove {place}, which is of uid {owner}: {trouble.strerror}", hint=hint) from None
+        shutil.rmtree(place, onerror=again)
 
     shutil.rmtree(path, onerror=again)
 
