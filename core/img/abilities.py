@@ -23,12 +23,17 @@ WORDS = MappingProxyType(
         "mount.tmpfs.size": "a tmpfs mount with a limit",
         "network.none": "a step without network",
         "network.host": "the network of the machine",
+        "network.sandbox": "a network of its own with a way out",
         "security.insecure": "a step that is not confined",
         "devices": "a device of the machine",
         "hostname": "a host name of its own",
         "hosts": "further lines in /etc/hosts",
         "rlimits": "limits as of ulimit",
         "shm_size": "a size of /dev/shm",
+        "resources.memory": "a limit of memory",
+        "resources.cpu": "a share of the processors",
+        "resources.pids": "a limit of processes",
+        "resources.timeout": "a limit of time",
         "files.link": "a symbolic link as a step",
         "files.merge": "files of several steps laid over each other",
         "files.diff": "the difference of two steps",
@@ -106,3 +111,5 @@ def _of_confinement(confinement: Confinement, network: str) -> Iterator[str]:
         yield "rlimits"
     if confinement.shm_size:
         yield "shm_size"
+    limits = confinement.resources.document()
+    yield from dict.fromkeys(f"resources.{name.partition('_')[0].replace('cpuset', 'cpu')}" for name in limits)

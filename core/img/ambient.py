@@ -29,7 +29,8 @@ PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 def surroundings(known: Sequence[Setting], environ: Mapping[str, str]) -> dict[str, str]:
     """Every setting's value as the command line uses it, and what the plugins for registries want to know of the
     environment: where credentials and configuration files are, proxies. Raises what `values` raises."""
-    found = {value.setting.name: value.value for value in values(known, environ)}
+    settings = values(known, environ)
+    found = {value.setting.name: value.value for value in settings}
     get, home = environ.get, environ.get("HOME", "")
     docker = get("DOCKER_CONFIG") or (f"{home}/.docker" if home else "")
     runtime = get("XDG_RUNTIME_DIR", "")
@@ -37,6 +38,7 @@ def surroundings(known: Sequence[Setting], environ: Mapping[str, str]) -> dict[s
     files.append(f"{docker}/config.json" if docker else "")
     return {
         **found,
+        "given": " ".join(sorted(value.setting.name for value in settings if value.origin)),
         "auth_file": ":".join(file for file in files if file),
         "path": get("PATH", ""),
         "home": home,
@@ -44,6 +46,8 @@ def surroundings(known: Sequence[Setting], environ: Mapping[str, str]) -> dict[s
         "docker_config": docker,
         "registry_auth_file": get("REGISTRY_AUTH_FILE", ""),
         "registries_conf": get("CONTAINERS_REGISTRIES_CONF", ""),
+        "buildkit_host": get("BUILDKIT_HOST", ""),
+        "docker_host": get("DOCKER_HOST", ""),
         **{name: get(name) or get(name.upper()) or "" for name in PROXIES},
     }
 

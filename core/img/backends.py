@@ -8,14 +8,29 @@ from img.abilities import WORDS, lacking
 from img.engine import Engine
 from img.errors import BackendError, ImgError, PluginError
 from img.ir.nodes import Node
-from img.ports import Availability, Worker
+from img.ports import Availability, GraphBackend, Worker
 
 ORDER = ("chroot", "runc", "containerd", "buildkit")
 """The order in which ``--backend auto`` tries them."""
 
 
+def graph(engine: Engine, name: str) -> GraphBackend | None:
+    """The backend of that name, if it is one that takes whole graphs. Raises `BackendError` if it does not work here."""
+    if name in ("", "auto") or name not in engine.registry.names("backend"):
+        return None
+    backend = engine.load("backend", name)
+    if not hasattr(backend, "solve"):
+        return None
+    found = backend.probe()
+    if not found.ok:
+        raise BackendError(f"the backend {name} does not work here: {found.reason}", hint=found.remedy)
+    takes_graphs: GraphBackend = backend
+    return takes_graphs
+
+
 def chosen(engine: Engine, name: str = "") -> Worker:
-    """The backend of that name, or the first that works here. Raises `BackendError` with every reason."""
+    """The backend of that name, or the first that works here; one that takes whole graphs is never chosen by itself. Raises
+    `BackendError` with every reason."""
     return _chosen(engine, name, ())[1]
 
 
@@ -34,6 +49,8 @@ def _chosen(engine: Engine, name: str, nodes: Sequence[Node]) -> tuple[str, Work
     """The backend and its name. If it may be any, one that can make the `nodes` is preferred."""
     if name and name != "auto":
         worker: Worker = engine.load("backend", name)
+        if hasattr(worker, "solve"):
+            raise BackendError(f"the backend {name} takes whole builds, not single steps")
         found = worker.probe()
         if not found.ok:
             raise BackendError(f"the backend {name} does not work here: {found.reason}", hint=found.remedy)
@@ -42,6 +59,9 @@ def _chosen(engine: Engine, name: str, nodes: Sequence[Node]) -> tuple[str, Work
     working: list[tuple[str, Worker]] = []
     for candidate in _in_order(engine):
         worker = engine.load("backend", candidate)
+        if hasattr(worker, "solve"):
+            reasons.append(f"{candidate}: only by its name (--backend {candidate})")
+            continue
         found = worker.probe()
         if found.ok and not _lacking(engine, candidate, worker, nodes):
             return candidate, worker

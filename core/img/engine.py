@@ -173,7 +173,7 @@ class Engine:
             from img.solver.watched import Watched
 
             return Watched(self, origin, descriptor, offset)
-        stream: IO[bytes] = self.load("source", origin["scheme"]).open_blob(origin, descriptor)
+        stream: IO[bytes] = self.load("source", origin["scheme"]).open_blob(origin, descriptor, offset)
         return stream
 
     # --- events --------------------------------------------------------------------------------------------
@@ -254,9 +254,17 @@ class Sources:
         self._engine = engine
 
     def pin(self, node: Source) -> Pin | None:
-        pin: Pin | None = self._engine.load("source", node.scheme).pin(node)
+        pin: Pin | None = self._asked(node, "pin")
         return pin
 
     def fetch(self, node: Source) -> Result:
-        result: Result = self._engine.load("source", node.scheme).fetch(node)
+        result: Result = self._asked(node, "fetch")
         return result
+
+    def _asked(self, node: Source, question: str) -> Any:
+        ask = getattr(self._engine.load("source", node.scheme), question)
+        if not node.retry:
+            return ask(node)
+        from img.solver.again import again
+
+        return again(node, self._engine, lambda: ask(node))

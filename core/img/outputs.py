@@ -15,7 +15,7 @@ from img.request import BuildResult, Options
 Output = tuple[str, dict[str, str]]
 """An exporter's name and its attributes."""
 
-IMAGES = ("image", "registry", "oci", "docker", "containerd")
+IMAGES = ("image", "registry", "oci", "docker", "containerd", "buildkit")
 """Exporters that write images, and take the build's tags as ``name`` unless they were given one."""
 
 

@@ -217,17 +217,22 @@ class SourcePlugin(Protocol):
 
 
 class ImageSource(SourcePlugin, Protocol):
-    """A source whose things are images."""
+    """A source whose things are images. Wherever an image may be named (FROM, ``from:``, a named context), the address
+    ``SCHEME://REST`` is one of the source offered as SCHEME: nothing more is needed than `resolve`."""
 
     def resolve(self, ref: str, platform: str) -> BaseImage:
-        """See `Resolver.image`."""
+        """See `Resolver.image`. `ref` is what follows ``SCHEME://``. The node it returns has the attribute ``platform``: by
+        that images are told from folders. Asked in every build, so it must be quick: what takes long is for `fetch`."""
+
+    # What follows is for sources of images that are registries, or that leave layers where they are.
 
     def document(self, ref: str, digest: str = "") -> tuple[str, bytes]:
         """Media type and bytes of what `ref` stands for, or of another document of its repository. Raises
         `RegistryError`, `CorruptBlob`."""
 
-    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
-        """A stream of the blob's bytes from where it came (`origin` is what `fetch` left in the store's layer row).
+    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
+        """A stream of the blob's bytes from `offset` on, from where it came (`origin` is what `fetch` left in the store's
+        layer row).
 
         The caller verifies the digest. Raises `RegistryError`.
         """
@@ -265,8 +270,35 @@ class Worker(Protocol):
         """
 
 
+class GraphBuild(NamedTuple):
+    """What a graph backend is asked for."""
+
+    definition: Definition
+    fresh: Callable[[Node], bool]
+    """Says of a node that it must not be taken from a cache."""
+    results: bool = True
+    """Whether the targets' filesystems are wanted in the store; else only what `outputs` say."""
+    outputs: Sequence[Mapping[str, str]] = ()
+    """Outputs whose type is the backend's name: exporters of its own, with their attributes."""
+    cache_from: Sequence[Mapping[str, str]] = ()
+    cache_to: Sequence[Mapping[str, str]] = ()
+
+
+class Made(NamedTuple):
+    """What a graph backend has done."""
+
+    snapshots: tuple[Snapshot, ...]
+    """One for each target, if they were wanted. Above its first node (`img.ir.walk.chain`), each of a target's nodes has
+    added as many layers as its `img.ir.walk.width`."""
+    ran: tuple[Node, ...]
+    """The nodes that were not cached."""
+    exported: tuple[Exported, ...] = ()
+    """One for each of the outputs."""
+
+
 class GraphBackend(Protocol):
-    """Takes the whole definition."""
+    """Takes the whole definition. Used only when it is asked for by name: what a build is given (its files, its secrets)
+    leaves this process for it."""
 
     @property
     def abilities(self) -> frozenset[str]:
@@ -274,7 +306,9 @@ class GraphBackend(Protocol):
 
     def probe(self) -> Availability: ...
 
-    def solve(self, definition: Definition) -> Sequence[Snapshot]: ...
+    def solve(self, build: GraphBuild) -> Made:
+        """Build every target. What the backend can't do is refused before anything runs, with the step's place. Raises
+        what `Worker.run` raises, and `UsageError` for outputs and caches that it does not know."""
 
 
 Executor = Callable[[Exec, Snapshot], Snapshot]

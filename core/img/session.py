@@ -7,29 +7,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from img import backends, events, outputs
-from img.ahead import Ahead
-from img.caching import Caching, Solved
-from img.engine import Engine, Sources
-from img.errors import CacheLost, Cancelled, ImgError, UsageError
+from img.deadline import deadline
+from img.engine import Engine
+from img.errors import Cancelled, ImgError, UsageError
 from img.ir.definition import Definition
-from img.ir.nodes import Copy, Node
 from img.ir.values import Confinement, Network
-from img.ir.walk import topological
-from img.mounts import mounts_of
+from img.making import Making
 from img.observe import Feed
 from img.plan import Answers, make_definition
 from img.plugin.offers import Offer
 from img.plugin.registry import Registry
-from img.ports import Availability, Folder, FrontendRequest, Report, Reporter, Snapshot, Worker
+from img.ports import Availability, FrontendRequest, Report, Reporter, Worker
 from img.request import BuildResult, Options, Request
-from img.room import limited
-from img.solver.explain import Journal, read
-from img.solver.lookup import Cache
 from img.syntax import chosen
 
 if TYPE_CHECKING:
@@ -129,9 +122,11 @@ class Session:
         return chosen(self.registry, request, name, text), asked
 
     def _confined(self, given: Confinement) -> Confinement:
-        """What a build without network says of every step: it belongs to their keys, as all of a confinement does."""
-        if given.network is Network.DEFAULT and self.engine.settings.get("network") == Network.NONE.value:
-            return replace(given, network=Network.NONE)
+        """What a build without network, or with one of its own, says of every step: it belongs to their keys, as all of
+        a confinement does but its resources."""
+        said = self.engine.settings.get("network")
+        if given.network is Network.DEFAULT and said in (Network.NONE.value, Network.SANDBOX.value):
+            return replace(given, network=Network(said))
         return given
 
     def _open(self, request: Request, need_file: bool = True) -> Main:
@@ -176,13 +171,7 @@ class Session:
                 tuple(dict.fromkeys(advice for one in definitions for advice in one.warnings)),
             )
             self._name = "\n".join([requests[0].context, requests[0].file, *(request.target for request in requests)])
-            self._begin(joined)
-            with Ahead(self.engine, joined, [output for asked in wanted for output in asked]) as ahead:
-                rest = iter(self._solve(joined, requests[0], Caching(self.engine, requests[0]), ahead).snapshots)
-                return [
-                    outputs.export(self.engine, one, [next(rest) for _ in one.targets], asked)
-                    for one, asked in zip(definitions, wanted, strict=True)
-                ]
+            return self._making(requests[0]).several(joined, definitions, wanted)
 
     def build_definition(
         self,
@@ -209,51 +198,11 @@ class Session:
         return self._build(make, options, observers)
 
     def _build(self, make: Callable[[], Definition], options: Options, observers: Sequence[Reporter]) -> BuildResult:
-        with self.observed(observers):
-            wanted = outputs.chosen(self.engine, options)
-            caching = Caching(self.engine, options)
-            mounts = self.engine.cache_mounts = mounts_of(self.engine, options)
-            definition = make()
-            self._begin(definition)
-            with limited(self.engine), Ahead(self.engine, definition, wanted) as ahead:
-                result = self._finish(definition, options, caching, wanted, ahead)
-            if mounts is not None:
-                return replace(result, lines=(*result.lines, *mounts.save()))
-            return result
+        with self.observed(observers), deadline(self.engine, options.timeout, self.cancel):
+            return self._making(options).one(make, outputs.chosen(self.engine, options))
 
-    def _finish(
-        self,
-        definition: Definition,
-        options: Options,
-        caching: Caching,
-        wanted: Sequence[outputs.Output],
-        ahead: Ahead,
-    ) -> BuildResult:
-        """Make the goals and write them out. What turns out to be lost from a remote cache is made after all."""
-        while True:
-            try:
-                solved = self._solve(definition, options, caching, ahead)
-                result = outputs.export(self.engine, caching.embed(definition, solved), solved.snapshots, wanted)
-                break
-            except CacheLost as error:
-                if self._stopped:
-                    raise Cancelled from error
-                self.engine.resume()
-                if not caching.forget(error):
-                    raise
-        if options.cache_to:
-            lines = caching.save(definition, solved, read(self.store, self._name) or ())
-            return replace(result, lines=(*result.lines, *lines))
-        return result
-
-    def _begin(self, definition: Definition) -> None:
-        """Tell observers what is advised, and which steps there are."""
-        for advice in definition.warnings:
-            told = events.Warning(advice.message, advice.place, time.monotonic(), advice.rule, advice.url)
-            self.engine.emit(told)
-        nodes = topological(target.root for target in definition.targets)
-        steps = tuple((node.digest, node.notes.title) for node in nodes if node.notes.title)
-        self.engine.emit(events.BuildStarted(steps, time.monotonic()))
+    def _making(self, options: Options) -> Making:
+        return Making(self.engine, options, lambda: self._name, lambda: self._stopped)
 
     @contextmanager
     def observed(self, observers: Sequence[Reporter]) -> Iterator[None]:
@@ -285,69 +234,6 @@ class Session:
         self.engine.agents = dict(options.ssh)
         if options.pull:
             self.engine.settings["pull"] = options.pull
-
-    def _solve(self, definition: Definition, options: Options, caching: Caching, ahead: Ahead) -> Solved:
-        goals = [target.root for target in definition.targets]
-        nodes = topological(goals)
-        fresh = frozenset(name.lower() for name in options.no_cache_filter)
-        cache = Cache(
-            self.store,
-            Sources(self.engine),
-            self._select,
-            lambda node: options.no_cache or node.notes.group.lower() in fresh,
-        )
-        cache.pin_all(goals)
-        journal = self._journal(cache, nodes)
-        known = [snapshot for goal in goals if (snapshot := cache.goal(goal)) is not None]
-        if len(known) == len(goals):
-            self._all_cached(nodes)
-            self.store.records.touch([cache.pinned(goal).digest for goal in goals])
-            journal.close()
-            return Solved(cache, known)
-        if caching.wanted and not options.no_cache:
-            cache.remote = remotes = caching.remotes()
-            journal.elsewhere = remotes.steps
-        self.engine.warm()
-        from img.solver.run import STEPS, Solver
-
-        steps_at_once = int(self.engine.settings.get("steps") or STEPS)
-        self.store.sweep()
-        self.engine.busy = True
-        try:
-            worker = partial(backends.for_nodes, self.engine, options.backend, lambda: cache.undecided(goals))
-            room = self.store.blobs.room
-            solver = Solver(cache, worker, self.engine, steps_at_once, journal=journal, room=room, made=ahead.made)
-            snapshots = solver.solve(goals)
-        finally:
-            self.engine.busy = False
-            journal.close()
-        self._expected(journal, options)
-        return Solved(cache, snapshots)
-
-    def _journal(self, cache: Cache, nodes: Sequence[Node]) -> Journal:
-        from img.solver.contents import keep_listing
-
-        return Journal(self.store, self._name, nodes, cache.pinned, partial(keep_listing, self.engine))
-
-    def _expected(self, journal: Journal, options: Options) -> None:
-        """Raises `ImgError` if a step ran that ``--expect-cached`` wants to be cached."""
-        from fnmatch import fnmatchcase
-
-        ran = [r for r in journal.ran if any(fnmatchcase(r.title, f"*{p}*") for p in options.expect_cached)]
-        if ran:
-            lines = "; ".join(f"{one.title}: {one.why}" for one in ran)
-            raise ImgError(f"{len(ran)} steps ran that were expected to be cached: {lines}", hint="see img explain")
-
-    def _all_cached(self, nodes: Sequence[Node]) -> None:
-        now = time.monotonic()
-        for node in nodes:
-            if node.notes.title:
-                self.engine.emit(events.StepCached(node.digest, node.notes.title, "the goal is known", now))
-
-    def _select(self, node: Copy, source: Folder | Snapshot) -> str:
-        from img.solver.contents import selection_digest
-
-        return selection_digest(self.engine, node, source)
 
     # --- backends ------------------------------------------------------------------------------------------
 

@@ -112,7 +112,7 @@ def _cancelled_with(session: Session, fresh: Session) -> Iterator[None]:
 def _lend(store: Store, fresh: Store, definition: Definition) -> None:
     """Give the bases that `definition` stands on to the fresh store, as far as `store` has them."""
     for node in topological([target.root for target in definition.targets]):
-        if not isinstance(node, Source) or node.scheme not in ("docker-image", "oci-layout"):
+        if not isinstance(node, Source) or not node.is_image:
             continue
         digest = node.ref.rpartition("@")[2]
         if not is_digest(digest) or not store.blobs.has(digest):

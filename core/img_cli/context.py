@@ -48,4 +48,6 @@ def disabled() -> frozenset[str]:
 
 def settings(registry: Registry, extra: Mapping[str, str]) -> dict[str, str]:
     """Every setting that a plugin declares, from wherever it has its value, and `extra` over them."""
-    return {**surroundings(registry.settings, os.environ), **{name: value for name, value in extra.items() if value}}
+    found = surroundings(registry.settings, os.environ)
+    told = {name: value for name, value in extra.items() if value}
+    return {**found, **told, "given": " ".join(sorted({*found["given"].split(), *told}))}

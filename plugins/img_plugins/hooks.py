@@ -21,6 +21,7 @@ def img_offers() -> Iterable[Offer]:
         ),
         Offer("backend", "runc", "containers of runc, crun or youki", _ + "backends.runc.backend:RuncBackend"),
         Offer("backend", "containerd", "tasks of containerd", _ + "backends.containerd.backend:ContainerdBackend"),
+        Offer("backend", "buildkit", "whole builds on a BuildKit", _ + "backends.buildkit.backend:BuildkitBackend"),
         Offer("source", "local", "a folder of this machine", _ + "sources.local:LocalSource"),
         Offer(
             "source",
@@ -43,6 +44,7 @@ def img_offers() -> Iterable[Offer]:
         ),
         Offer("exporter", "tar", "the root filesystem as a tar", _ + "exporters.tar:TarExporter"),
         Offer("exporter", "local", "the root filesystem as a folder", _ + "exporters.local:LocalExporter"),
+        Offer("exporter", "buildkit", "an exporter of BuildKit's own", _ + "backends.buildkit.own:OwnExporter"),
         Offer("registry", "distribution", "registries, and who may use them", _ + "registry.access:Registries"),
         Offer("cache", "registry", "results of steps under a name of a registry", _ + "caches.registry:RegistryCache"),
         Offer("cache", "local", "results of steps in a folder", _ + "caches.local:LocalCache"),
@@ -58,7 +60,7 @@ def img_offers() -> Iterable[Offer]:
 @hookimpl
 def img_settings() -> Iterable[Setting]:
     return [
-        Setting("network", "the network of steps that do not say: host or none", "IMG_NETWORK", "host"),
+        Setting("network", "the network of steps that do not say: host, none or sandbox", "IMG_NETWORK", "host"),
         Setting("steps", "how many steps run at once", "IMG_STEPS", "64"),
         Setting("cache_deadline", "seconds that a remote cache is waited for", "IMG_CACHE_DEADLINE", "5"),
         Setting("pull", "when to ask the registry for a base: missing, always or never", "IMG_PULL", "missing"),
@@ -76,5 +78,10 @@ def img_settings() -> Iterable[Setting]:
             "/run/containerd/containerd.sock",
         ),
         Setting("containerd_namespace", "containerd's namespace for the backend", "IMG_CONTAINERD_NAMESPACE", "img"),
+        Setting("buildkit_address", "where the backend buildkit is (else BUILDKIT_HOST)", "IMG_BUILDKIT_ADDRESS"),
+        Setting("buildkit_tls_ca", "who signed the certificate of a tcp:// BuildKit", "IMG_BUILDKIT_TLS_CA"),
+        Setting("buildkit_tls_cert", "our certificate for a tcp:// BuildKit", "IMG_BUILDKIT_TLS_CERT"),
+        Setting("buildkit_tls_key", "the key of that certificate", "IMG_BUILDKIT_TLS_KEY"),
+        Setting("buildkit_tls_name", "the name in the BuildKit's certificate", "IMG_BUILDKIT_TLS_NAME"),
         Setting("cdi", "folders with device specifications (CDI), parted by :", "IMG_CDI", "/etc/cdi:/var/run/cdi"),
     ]

@@ -64,6 +64,11 @@ class Files:
         return read_ignore(data, file)
 
 
+def context(ignore: Sequence[str] = ()) -> Files:
+    """The build's own context, for frontends. `ignore` are patterns as `img.files.patterns.read_ignore` gives them."""
+    return Files("local", "context", (("ignore", "\n".join(ignore)),) if ignore else ())
+
+
 def local(path: str | os.PathLike[str], ignore: Iterable[str] | None = None) -> Files:
     """A folder of this machine. `ignore` are patterns as in a .dockerignore; None: what the folder's own says. Raises
     `UsageError` if there is no such folder."""

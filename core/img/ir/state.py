@@ -66,10 +66,12 @@ class State:
         mounts: Sequence[Mounted] = (),
         network: str = "default",
         confinement: Confinement | None = None,
+        retry: int = 0,
     ) -> State:
         """A process: text goes to the shell (``/bin/sh -c`` unless `shell` says otherwise; text that begins with ``#!`` is
         a program of its own), a sequence is its argv. `env` is for this process alone, `mounts` come from `img.mount`,
-        `network` is ``default``, ``host`` or ``none``."""
+        `network` is ``default``, ``host``, ``none`` or ``sandbox``. How much it may use is in ``confinement.resources``;
+        `retry` is how often it is run again when it fails."""
         words = checked.command(command, "the command of run")
         own = checked.variables(env or {}, "the env of run")
         given = mounts_of(mounts)
@@ -82,7 +84,9 @@ class State:
             there = tuple(mounted(b, mount, notes) for mount in given)
             where = b.absolute(cwd)
             who = user or b.settings.get("User", "")
-            node = Exec(b.root, argv, tuple(variables.items()), where, who, (*there, *extra), tight, notes=notes)
+            node = Exec(
+                b.root, argv, tuple(variables.items()), where, who, (*there, *extra), tight, retry=retry, notes=notes
+            )
             b.add(node, f"RUN {b.told()}{' '.join(argv)}", built=True)
 
         return self._then(operate, *(m.source.contexts for m in given if isinstance(m, FilesMount)))

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from img.errors import FileError, LayerError
+from img.errors import FileError, LayerError, StoreError
 from img.files.entry import Entry, listing_digest
 from img.files.listing import read_listing
 from img.files.records import Records, open_mode, unprivileged
@@ -84,13 +84,23 @@ def _for_records(entry: Entry, records: Records) -> Entry:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a folder and all below it, whoever owns it, without following links. Nothing there is fine."""
+    """Remove a folder and all below it, whoever owns it, without following links. Nothing there is fine. Raises `StoreError`
+    naming what is another's."""
     if not os.path.lexists(path):
         return
 
     def again(function: Any, place: str, error: Any) -> None:
-        os.chmod(os.path.dirname(place), 0o700)
-        function(place)
+        try:
+            if function not in (os.unlink, os.rmdir):  # a folder that could not be looked into
+                os.chmod(place, 0o700)
+                shutil.rmtree(place)
+            elif os.path.lexists(place):
+                os.chmod(os.path.dirname(place), 0o700)
+                function(place)
+        except OSError as trouble:
+            owner = os.lstat(place).st_uid if os.path.lexists(place) else os.geteuid()
+            hint = f"build where the user has ids again, or as root: rm -r {path}"
+            raise StoreError(f"can't remove {place}, which is of uid {owner}: {trouble.strerror}", hint=hint) from None
 
     shutil.rmtree(path, onerror=again)
 

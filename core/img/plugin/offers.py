@@ -20,6 +20,9 @@ class Offer(NamedTuple):
     name: str
     help: str
     target: str
+    files: tuple[str, ...] = ()
+    """Of a frontend: the names of its build files, looked for in this order when it is asked for by name (``--frontend``) and
+    no file is."""
 
 
 class Setting(NamedTuple):

@@ -202,12 +202,17 @@ def _read(cache: Path, key: list[Any]) -> Registry | None:
         if document["key"] != key:
             return None
         entries = [Entry(a, b, c, d, tuple(hooks)) for a, b, c, d, hooks in document["entries"]]
-        offers = {(o[0], o[1]): (Offer(*o), distribution) for o, distribution in document["offers"]}
+        offers = {(o[0], o[1]): (_offer(o), distribution) for o, distribution in document["offers"]}
         if any(os.stat(path).st_mtime_ns != time for path, time in document["modules"]):
             return None
         return Registry(entries, offers, [Setting(*s) for s in document["settings"]])
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
+
+
+def _offer(fields: list[Any]) -> Offer:
+    kind, name, help, target, files = fields
+    return Offer(kind, name, help, target, tuple(files))
 
 
 def _write(cache: Path, key: list[Any], registry: Registry) -> None:

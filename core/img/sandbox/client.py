@@ -40,7 +40,8 @@ class Job:
 
     def wait(self) -> dict[str, Any]:
         """What became of it: ``status`` (exit code, 128 + N after signal N), or ``failed`` (stage, errno, text, name)
-        if it never started; ``made`` is what the step's ``after`` returned. Raises `SandboxError` if the helper died,
+        if it never started; ``made`` is what the step's ``after`` returned; ``broke`` and ``watched`` are those of
+        `img.sandbox.limits.Kept.verdict`. Raises `SandboxError` if the helper died,
         and what ``before`` and ``after`` raise."""
         received = wire.receive(self._socket)
         with self._lock:
@@ -111,7 +112,8 @@ class Sandbox:
                              kind bind: source; view: lower, path, work; tmpfs: size, mode; secret: at, size, mode,
                              uid, gid; device: source, or major, minor, type, with mode, uid, gid
         env_secrets          list of [name, offset, size]
-        network              host or none
+        network              host, none or sandbox; network_program is what attaches a sandbox (`img.sandbox.network`)
+        resources            limits: `img.ir.values.Resources.document`
         cgroup               path below the cgroup filesystems, or empty
         hostname, shm_size, limits ([name, soft, hard]), insecure
         before, after        ``"package.module:function"`` called with the step around it, in the same child, where trees

@@ -150,7 +150,7 @@ def _stub(place: str, file: bool) -> None:
 def _system(step: dict[str, Any]) -> None:
     _place("/proc")
     libc.mount("proc", "/proc", "proc", _SAFE)
-    _sys(step.get("network") == "none", 0 if step.get("insecure") else libc.MS_RDONLY)
+    _sys(step.get("network") in ("none", "sandbox"), 0 if step.get("insecure") else libc.MS_RDONLY)
     _place("/dev")
     libc.mount("tmpfs", "/dev", "tmpfs", libc.MS_NOSUID | libc.MS_NOEXEC, "mode=755,size=64k")
     for name in DEVICES:

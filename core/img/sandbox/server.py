@@ -15,6 +15,7 @@ import sys
 from typing import Any
 
 from img.sandbox import chrooted, libc, seccomp, step, wire
+from img.sandbox.refused import Refused
 
 RUN = f"{step.__name__}:{step.supervise.__name__}"
 
@@ -179,6 +180,8 @@ def _function(name: str) -> Any:
 def _told(error: BaseException) -> list[Any]:
     """An error as the engine can raise it again: module, class, message, hint."""
     kind = type(error)
+    if isinstance(error, Refused):
+        return ["img.errors", "BackendError", str(error), error.remedy]
     if kind.__module__ == "img.errors":
         return [kind.__module__, kind.__qualname__, str(error), getattr(error, "hint", "")]
     import traceback

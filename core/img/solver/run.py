@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from img.errors import Cancelled, ImgError
@@ -18,6 +19,7 @@ from img.events import Event, StepCached, StepDone, StepFailed, StepStarted
 from img.ir.nodes import Copy, Node, Scratch, Source
 from img.ports import Result, Snapshot, Worker
 from img.solver import keys
+from img.solver.again import again
 from img.solver.explain import Journal
 from img.solver.lookup import Cache
 from img.store.locks import Lock, try_lock
@@ -163,7 +165,8 @@ class Solver:
             self._engine.emit(StepStarted(node.digest, title, node.notes.place, started, why))
             try:
                 await self._thread(self._room)
-                result: Snapshot = await self._thread(worker.run, node, inputs)
+                work = partial(worker.run, node, inputs)
+                result: Snapshot = await self._thread(again, node, self._engine, work)
                 await self._thread(self._room)
             except ImgError as error:
                 self._engine.emit(StepFailed(node.digest, title, error.message, time.monotonic()))

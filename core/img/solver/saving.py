@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate, takewhile
 from typing import TYPE_CHECKING
 
 from img.ir.nodes import Node, Scratch, Source
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from img.store.store import Store
 
 THREADS = 4
+OUTLINES = 8 << 20
+"""Letters of all outlines of base layers that go into a cache."""
 
 
 def steps_of(goals: Sequence[Node], mode: str) -> list[Node]:
@@ -73,7 +76,17 @@ def gather(
             if made is not None:
                 squashed[group] = made
     words = _words(store, [*(r.keys[0] for r in records), *(slot.key for slot in steps)])
-    return CacheIndex(layers, squashed, records, words, _listings(store, words), tuple(steps))
+    outlines = _outlines(store, [record.layers for record in records])
+    return CacheIndex(layers, squashed, records, words, _listings(store, words), tuple(steps), outlines)
+
+
+def _outlines(store: Store, stacks: Iterable[Sequence[str]]) -> dict[str, str]:
+    """Outlines of bases' layers, as many as have room: with them a COPY onto a base need not fetch it elsewhere."""
+    found: dict[str, str] = {}
+    for stack in dict.fromkeys(tuple(takewhile(lambda id: _of_a_base(store, id), layers)) for layers in stacks):
+        found.update(store.outlines.remember(stack))
+    sizes = accumulate(len(text) for text in found.values())
+    return {key: text for (key, text), size in zip(found.items(), sizes, strict=True) if size <= OUTLINES}
 
 
 def _of_a_base(store: Store, id: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
 from img.oci.spec import Descriptor
 
@@ -22,7 +22,7 @@ class Engine(Protocol):
     def cancelled(self) -> bool: ...
 
     def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
-        """The bytes of a remote layer. Only those from a cache can be had from an `offset` on."""
+        """The bytes of a remote layer from `offset` on."""
 
     def progress(self, id: str, action: str, current: int, total: int) -> None:
         """Tell observers of a transfer."""
@@ -45,3 +45,11 @@ class LayerBlob:
 
     descriptor: Descriptor
     diff_id: str
+
+
+class Standing(NamedTuple):
+    """Where the entries of a layer in a stack are listed: a tree, a recipe's listing, or nothing yet (empty), and the name
+    under which that is remembered: the layer's id, or one for this layer over just those below it."""
+
+    path: str
+    key: str

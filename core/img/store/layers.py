@@ -29,7 +29,7 @@ from img.files.records import SUFFIX, unprivileged
 from img.oci.spec import Descriptor
 from img.store.blobs import Blobs, disk_error
 from img.store.database import Database
-from img.store.forms import Engine, Layer, LayerBlob
+from img.store.forms import Engine, Layer, LayerBlob, Standing
 from img.store.locks import locked
 from img.store.sweep import discard
 from img.store.using import Using
@@ -68,6 +68,21 @@ class Layers:
         if layer is None or layer.descriptor is None:
             return False
         return layer.origin is not None or self._blobs.has(layer.descriptor.digest)
+
+    def absent(self, ids: Sequence[str]) -> bool:
+        """Whether bytes of any of the layers would have to be fetched to have all their trees."""
+        return any(not self._tree(id).exists() and self._remote(id) is not None for id in ids)
+
+    def standing(self, ids: Sequence[str]) -> list[Standing]:
+        """What says where the entries of each layer of a stack are, bottom up, as far as that is here: its tree, one that
+        was unpacked over the layers below it, or the listing of its recipe."""
+        self._use.note(*ids)
+        found: list[Standing] = []
+        for number, id in enumerate(ids):
+            ways = (self._tree(id), self._dependent(id, [one.path for one in found]), self._recipe(id))
+            path = next((path for path in ways if path.exists()), None)
+            found.append(Standing(os.fspath(path) if path else "", over(ids, number) if path == ways[1] else id))
+        return found
 
     # --- new layers ----------------------------------------------------------------------------------------
 
@@ -390,6 +405,11 @@ class Layers:
             done += len(data)
             progress(descriptor.digest, action, done, descriptor.size)
             yield data
+
+
+def over(ids: Sequence[str], number: int) -> str:
+    """The name of a layer of a stack as it is over just those below it."""
+    return digest_of(["over", ids[number], list(ids[:number])])
 
 
 def squash_key(group: Sequence[str]) -> str:

@@ -23,12 +23,13 @@ SILENCE = 0.1
 class Push:
     """One push."""
 
-    def __init__(self, host: Host, reference: Reference) -> None:
+    def __init__(self, host: Host, reference: Reference, insecure: bool = False) -> None:
+        """With `insecure`, plain HTTP or any certificate will do, whatever the configuration says."""
         self._host = host
         self._store = host.store
         self._reference = reference
         self._registries: Any = host.load("registry", "distribution")
-        self._uploader = Uploader(self._registries.writer(reference))
+        self._uploader = Uploader(self._registries.writer(reference, insecure))
         self._told: dict[str, float] = {}
 
     def tree(self, descriptor: Descriptor, target: str, before: Callable[[], None] = lambda: None) -> None:
@@ -41,7 +42,7 @@ class Push:
                 self.tree(inner, inner.digest)
         else:
             manifest = Manifest.parse(data, descriptor.media_type)
-            unique = {d.digest: d for d in (*manifest.layers, manifest.config) if not d.urls}
+            unique = {d.digest: d for d in (*manifest.layers, manifest.config) if d.distributable}
             side_by_side(self._blob, unique.values())
         before()
         self._uploader.manifest(target, descriptor.media_type, data)

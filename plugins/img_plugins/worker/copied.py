@@ -29,8 +29,8 @@ LACKS = frozenset(
 def as_copied(step: dict[str, Any], copies: str) -> dict[str, Any]:
     """`step` for this rung; `copies` is the folder where roots wait. Raises `BackendError` for what it promises and
     this rung can't keep."""
-    if step["network"] == "none":
-        raise _refused("--network=none")
+    if step["network"] in ("none", "sandbox"):
+        raise _refused(f"--network={step['network']}")
     if step["insecure"]:
         raise _refused("--security=insecure")
     here = f"{__name__}:"

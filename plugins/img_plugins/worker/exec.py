@@ -19,6 +19,7 @@ from img.ir.values import Network, Security, Ssh
 from img.ports import Host, Result, Snapshot
 from img_plugins.worker.devices import Edits, resolve_devices
 from img_plugins.worker.emulation import cannot, foreign
+from img_plugins.worker.limited import Limited, title_of
 from img_plugins.worker.mounts import Given, resolve_mounts, system_files
 
 TAIL = 30
@@ -60,13 +61,13 @@ def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start, *,
 def _step(given: Given, inputs: Sequence[Result], trees: list[str], able: bool) -> dict[str, Any]:
     host, node, work = given.host, given.node, given.work
     devices = resolve_devices(host, node) if able else Edits()
-    mounts = [*system_files(node, work), *resolve_mounts(given, inputs), *devices.mounts]
-    environment = dict(node.proxies) | dict(node.env) | dict(devices.environment)
-    for agent in [mount.target for mount in node.mounts if isinstance(mount, Ssh)][:1]:
-        environment.setdefault("SSH_AUTH_SOCK", agent)
     confinement = node.confinement
     network = confinement.network
     wanted = host.settings.get("network") or "host" if network is Network.DEFAULT else network.value
+    mounts = [*system_files(node, work, wanted), *resolve_mounts(given, inputs), *devices.mounts]
+    environment = dict(node.proxies) | dict(node.env) | dict(devices.environment)
+    for agent in [mount.target for mount in node.mounts if isinstance(mount, Ssh)][:1]:
+        environment.setdefault("SSH_AUTH_SOCK", agent)
     return {
         "lower": trees,
         "upper": os.fspath(work / "upper"),
@@ -81,12 +82,20 @@ def _step(given: Given, inputs: Sequence[Result], trees: list[str], able: bool) 
         "groups": list(devices.groups),
         "mounts": mounts,
         "network": wanted,
+        "network_program": _network_program() if wanted == "sandbox" else "",
+        "resources": confinement.resources.document(),
         "cgroup": host.settings.get("cgroup_parent", ""),
         "hostname": confinement.hostname,
         "shm_size": confinement.shm_size,
         "limits": [[limit.name, limit.soft, limit.hard] for limit in confinement.limits],
         "insecure": confinement.security is Security.INSECURE,
     }
+
+
+def _network_program() -> str:
+    from img.sandbox.network import find
+
+    return find()
 
 
 def _run(host: Host, node: Exec, step: dict[str, Any], memory: int | None, start: Start) -> dict[str, Any]:
@@ -106,8 +115,10 @@ def _run(host: Host, node: Exec, step: dict[str, Any], memory: int | None, start
         raise Cancelled
     if "failed" in reply:
         raise _not_started(node, *reply["failed"])
+    limited = Limited(host, node)
+    limited.tell(reply)
     if reply["status"]:
-        raise _failed(node, reply["status"], output.tail())
+        raise limited.failed(reply, output.tail()) or _failed(node, reply["status"], output.tail())
     made: dict[str, Any] = reply["made"]
     return made
 
@@ -156,7 +167,7 @@ class _Output:
 
 
 def _failed(node: Exec, status: int, tail: tuple[str, ...]) -> StepFailed:
-    title = node.notes.title or f"RUN {' '.join(node.argv)}"
+    title = title_of(node)
     what = f"signal {status - 128}" if status > 128 and status < 128 + 65 else f"exit code {status}"
     hint = "killed, perhaps for want of memory" if status == 137 else ""
     return StepFailed(f"{title} failed with {what}", status=status, tail=tail, place=node.notes.place, hint=hint)

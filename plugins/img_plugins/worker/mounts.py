@@ -45,8 +45,8 @@ def resolve_mounts(given: Given, inputs: Sequence[Result]) -> list[Mount]:
     return [mount for item in given.node.mounts for mount in _resolve(given, item, results)]
 
 
-def system_files(node: Exec, work: Path) -> list[Mount]:
-    """/etc/hosts and /etc/resolv.conf of the step."""
+def system_files(node: Exec, work: Path, network: str) -> list[Mount]:
+    """/etc/hosts and /etc/resolv.conf of the step, which has the network `network`."""
     hosts = work / "hosts"
     name = node.confinement.hostname
     lines = [f"127.0.0.1\tlocalhost {name}", "::1\tlocalhost ip6-localhost ip6-loopback"]
@@ -54,9 +54,14 @@ def system_files(node: Exec, work: Path) -> list[Mount]:
     hosts.write_text("\n".join(lines) + "\n")
     resolv = work / "resolv.conf"
     try:
-        resolv.write_bytes(Path("/etc/resolv.conf").read_bytes())
+        text = Path("/etc/resolv.conf").read_bytes()
     except OSError:
-        resolv.write_bytes(b"")
+        text = b""
+    if network == "sandbox":
+        from img.sandbox.network import resolver
+
+        text = resolver(text.decode("utf-8", "replace")).encode()
+    resolv.write_bytes(text)
     return [
         {"kind": "bind", "source": os.fspath(hosts), "target": "/etc/hosts", "file": True},
         {"kind": "bind", "source": os.fspath(resolv), "target": "/etc/resolv.conf", "file": True},

@@ -65,7 +65,7 @@ def test_mistakes(tmp_path: Path) -> None:
         img.inspect("nothing", root=tmp_path)
 
 
-def test_the_surroundings_of_the_command_line() -> None:
-    found = img.environment({"HOME": "/nowhere", "IMG_NETWORK": "none", "HTTPS_PROXY": "http://p"})
+def test_the_surroundings_of_the_command_line(tmp_path: Path) -> None:
+    found = img.environment({"HOME": str(tmp_path), "IMG_NETWORK": "none", "HTTPS_PROXY": "http://p"})
     assert found["network"] == "none" and found["https_proxy"] == "http://p"
-    assert found["auth_file"] == "/nowhere/.docker/config.json"
+    assert found["auth_file"] == f"{tmp_path}/.docker/config.json"

@@ -13,11 +13,15 @@ import threading
 from functools import cached_property
 from typing import Any
 
+from img.abilities import ALL
 from img.errors import BackendError
 from img.ports import Availability, Host
 from img_plugins.backends.containerd.reach import NAMESPACE, Reached, address_of, connect, reach
 from img_plugins.worker.exec import Process, Start
 from img_plugins.worker.steps import StepWorker
+
+INFINITY = (1 << 64) - 1
+"""No limit, as the runtime specification has it."""
 
 OPTION_SIGNS = ",:\\"
 """What an option of a mount can't have in a path."""
@@ -31,6 +35,11 @@ class ContainerdBackend(StepWorker):
         super().__init__(host)
         self._lock = threading.Lock()
         self._client: Any = None
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """All but a network with a way out, and a limit of time."""
+        return ALL - {"network.sandbox", "resources.timeout"}
 
     def probe(self) -> Availability:
         return self._found[1]
@@ -104,12 +113,13 @@ class ContainerdBackend(StepWorker):
         from img_plugins.backends.containerd.task import Task
 
         _check(step)
-        id = f"img-{os.urandom(8).hex()}"
+        id = f"step-{os.urandom(8).hex()}"
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours = {
             "run": "img_plugins.backends.containerd.launch:run",
             "id": id,
             "peer": peer,
+            "limits": _limits(step["limits"]),
             "container": [client.address, client.namespace, id],
         }
         sandbox: Any = self.host.sandbox
@@ -121,6 +131,17 @@ class ContainerdBackend(StepWorker):
         finally:
             theirs.close()
         return Task(client, job, mine, id, mark(os.getpid()))
+
+
+def _limits(given: list[list[Any]]) -> list[list[Any]]:
+    """The step's resource limits and, for all others, those of this process, as with every other backend: containerd's own are
+    its service's."""
+    import resource
+
+    names = [name for name in dir(resource) if name.startswith("RLIMIT_") and name != "RLIMIT_OFILE"]
+    own = {name.removeprefix("RLIMIT_").lower(): resource.getrlimit(getattr(resource, name)) for name in names}
+    asked = {name: (soft, hard) for name, soft, hard in given}
+    return [[name, *(n if n >= 0 else INFINITY for n in pair)] for name, pair in {**own, **asked}.items()]
 
 
 def _check(step: dict[str, Any]) -> None:

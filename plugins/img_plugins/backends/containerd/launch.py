@@ -158,6 +158,8 @@ class _Watch:
         self._exited = self._exited or "exited" in message
         self._heard = time.monotonic()
         reply: Reply | None = message.get("reply")
+        if reply is not None:
+            self._kill()  # it is long dead, unless containerd was lost
         return reply
 
     def _tell_drained(self) -> None:

@@ -59,6 +59,8 @@ def _hold(step: dict[str, Any], memory: int | None, peer: int, told: int, hold: 
         libc.prctl(libc.PR_SET_PDEATHSIG, 0)
         namespace = os.open(f"/proc/{peer}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         libc.setns(namespace, libc.CLONE_NEWNS)
+        for folder in {os.path.dirname(place) for place in places}:
+            os.chmod(folder, 0o700)  # others on this machine see these mounts
         root.lay_mounts(step, memory)
         answer: dict[str, Any] = {"mounts": step["mounts"], "rootfs": _rootfs(step)}
     except OSError as error:

@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from typing import Any, Protocol
 
+from img.errors import BackendError
 from img.sandbox import wire
 from img_plugins.backends.containerd.client import Containerd, Refusal
 from img_plugins.worker.complaints import classified
@@ -25,8 +26,10 @@ OWNER = "img-build/owner"
 
 ROUND = 10.0
 """Seconds after which a wait for a task looks up."""
-GRACE = 60.0
+GRACE = 20.0
 """Seconds that containerd may be gone, or a killed task may linger."""
+SHORT = 5.0
+"""Seconds that a call of clearing up may take."""
 
 
 class Job(Protocol):
@@ -47,6 +50,7 @@ class Task:
         self._id = id
         self._owner = owner
         self._killed = 0.0
+        self._lost = ""
 
     def kill(self) -> None:
         """The child kills the container's first process, and with it all others."""
@@ -54,6 +58,7 @@ class Task:
         self._job.kill()
 
     def wait(self) -> dict[str, Any]:
+        """Raises `BackendError` if containerd goes away."""
         try:
             received = wire.receive(self._channel)
             if received is not None:
@@ -62,7 +67,13 @@ class Task:
             pass  # the child is gone, and its job says so
         finally:
             self._channel.close()
-        return self._job.wait()
+        reply = self._job.wait()
+        if self._lost and not self._killed:
+            raise BackendError(
+                f"containerd was lost while a step ran: {self._lost}",
+                hint=f"is it still running at {self._client.address}? what is left there is removed by the next build",
+            )
+        return reply
 
     def _reply(self, plan: dict[str, Any]) -> dict[str, Any]:
         if "failed" in plan:
@@ -70,6 +81,8 @@ class Task:
         try:
             return {"status": self._contained(plan)}
         except Refusal as refusal:
+            if refusal.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+                self._lost = refusal.words
             return {"failed": classified(refusal.words, "containerd")}
 
     def _contained(self, plan: dict[str, Any]) -> int:
@@ -83,9 +96,13 @@ class Task:
         }
         self._client.call("Containers.Create", container=container)
         try:
-            return self._task(plan)
-        finally:
-            end(self._client, self._id)
+            status = self._task(plan)
+        except BaseException:
+            with suppress(Refusal):
+                end(self._client, self._id)
+            raise
+        end(self._client, self._id)
+        return status
 
     def _task(self, plan: dict[str, Any]) -> int:
         call = self._client.call
@@ -137,7 +154,7 @@ def end(client: Containerd, id: str) -> None:
 def _gone(client: Containerd, method: str, **fields: Any) -> bool:
     """Delete something; whether it is gone. A containerd that is just restarting is waited for."""
     try:
-        client.call(method, wait=True, **fields)
+        client.call(method, wait=True, timeout=SHORT, **fields)
     except Refusal as refusal:
         return refusal.code == "NOT_FOUND"
     return True

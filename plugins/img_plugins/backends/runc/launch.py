@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from img.sandbox import libc, root, secrets
-from img.sandbox.step import Reply, read_all, wait_for
+from img.sandbox import groups, libc, limits, network, root, secrets
+from img.sandbox.step import Reply, loopback, read_all, wait_for
 from img_plugins.worker.bundle import cgroup, config
 from img_plugins.worker.complaints import classified
 from img_plugins.worker.seccomp import profile
@@ -26,33 +26,87 @@ from img_plugins.worker.seccomp import profile
 
 def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
     """See `img.sandbox.step.supervise`. ``runtime`` is the program; ``unmanaged``, whether it can do without cgroups."""
-    reader, writer = os.pipe()
     step = {**step, "id": f"img-{os.urandom(8).hex()}"}
+    managed = not (_unmanaged(step) or step["userns"])
+    kept = limits.begin(step, top=managed)
+    step = _below(step, kept) if managed else step
+    attached = None
+    try:
+        attached = network.attach(step)
+        return _run(step, fds, job, kept, attached)
+    finally:
+        if attached is not None:
+            attached.end()
+        _sweep_cgroups(cgroup(step))
+        kept.end()
+        if managed and kept.group is not None:  # runtimes make its namesakes in the trees that it is not in
+            _sweep_cgroups(step["cgroup"])
+
+
+def _below(step: dict[str, Any], kept: limits.Kept) -> dict[str, Any]:
+    """The step with its container's cgroup below the one that keeps its limits: what has become of them can be read there
+    when the runtime has removed its own."""
+    if kept.group is None:
+        return {**step, "resources": {}, "below": True}
+    name = os.path.basename(next(iter(kept.group.folders.values())))
+    return {**step, "resources": {}, "below": True, "cgroup": f"{step.get('cgroup') or ''}/{name}"}
+
+
+def _run(
+    step: dict[str, Any],
+    fds: list[int],
+    job: socket.socket,
+    kept: limits.Kept,
+    attached: network.Attached | None,
+) -> Reply:
+    reader, writer = os.pipe()
     libc.prctl(libc.PR_SET_PDEATHSIG, 0)  # if the helper dies, cgroups are still to be removed
     helper = os.pidfd_open(os.getppid())
     libc.unshare(libc.CLONE_NEWPID)
     init = os.fork()
     if init == 0:
         os.close(reader)
-        _init(step, fds, writer, job)
+        _init(step, fds, writer, job, kept, attached)
     os.close(writer)
     for fd in fds:
         os.close(fd)
-    status = os.waitstatus_to_exitcode(wait_for(init, job, helper))
+    kept.below = init
+    if attached is not None:
+        try:
+            attached.serve(init)
+        except BaseException:
+            os.kill(init, signal.SIGKILL)
+            os.waitpid(init, 0)
+            raise
+    status = os.waitstatus_to_exitcode(wait_for(init, job, helper, kept))
     os.close(helper)
     told = read_all(reader).decode("utf-8", "replace")
     _sweep_cgroups(cgroup(step))
-    if told:
+    status = status if status >= 0 else 128 - status
+    verdict = kept.verdict(status)
+    if told and not verdict.get("broke"):
         return {"failed": classified(told, os.path.basename(step["runtime"]))}
-    return {"status": status if status >= 0 else 128 - status}
+    return {"status": status, **verdict}
 
 
-def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket) -> None:
+def _init(
+    step: dict[str, Any],
+    fds: list[int],
+    failure: int,
+    job: socket.socket,
+    kept: limits.Kept,
+    attached: network.Attached | None,
+) -> None:
     """Process 1 of the runtime's namespace: the bundle, the runtime, and its errors."""
     try:
         job.close()
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         libc.unshare(libc.CLONE_NEWNS)
+        entrances = [] if step.get("below") else kept.entrances()
+        if attached is not None:
+            libc.unshare(libc.CLONE_NEWNET)
+            attached.wait()
+            loopback()
         libc.mount("proc", "/proc", "proc", libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC)
         if _unmanaged(step):  # it looks there all the same, and refuses trees that v1 and v2 share
             libc.mount("tmpfs", "/sys/fs/cgroup", "tmpfs", libc.MS_RDONLY, "size=0k")
@@ -60,7 +114,7 @@ def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket
         environment = secrets.environment(step, memory)
         root.lay_out(step, memory)
         bundle = _bundle(step, environment)
-        status = _runtime(step, bundle, fds)
+        status = _runtime(step, bundle, fds, entrances)
         with suppress(FileNotFoundError), open(f"{bundle}/log", encoding="utf-8", errors="replace") as log:
             os.write(failure, "\n".join(_errors(log.read())).encode())
         os._exit(status if status >= 0 else 128 - status)
@@ -82,8 +136,8 @@ def _bundle(step: dict[str, Any], environment: dict[str, str]) -> str:
     return place
 
 
-def _runtime(step: dict[str, Any], bundle: str, fds: list[int]) -> int:
-    """Run the runtime and reap whatever falls to this process; returns how the runtime ended."""
+def _runtime(step: dict[str, Any], bundle: str, fds: list[int], entrances: list[int]) -> int:
+    """Run the runtime, in the cgroup of `entrances`, and reap whatever falls to this process; returns how it ended."""
     argv = [step["runtime"], "--root", f"{bundle}/state", "--log", f"{bundle}/log", "--log-format", "json"]
     if _unmanaged(step):
         argv += ["--cgroup-manager", "disabled"]
@@ -91,6 +145,7 @@ def _runtime(step: dict[str, Any], bundle: str, fds: list[int]) -> int:
     child = os.fork()
     if child == 0:
         try:
+            groups.join(entrances)
             null = os.open("/dev/null", os.O_RDWR)
             for number, fd in ((0, null), (1, os.dup(fds[0])), (2, os.dup(fds[1]))):
                 os.dup2(fd, number)
@@ -98,7 +153,7 @@ def _runtime(step: dict[str, Any], bundle: str, fds: list[int]) -> int:
             os.execve(argv[0], argv, {"PATH": os.defpath, "XDG_RUNTIME_DIR": bundle})
         finally:
             os._exit(127)
-    for fd in fds:
+    for fd in (*fds, *entrances):
         os.close(fd)
     while True:
         ended, status = os.wait()
@@ -107,7 +162,7 @@ def _runtime(step: dict[str, Any], bundle: str, fds: list[int]) -> int:
 
 
 def _unmanaged(step: dict[str, Any]) -> bool:
-    return bool(step["unmanaged"]) and not step.get("cgroup")
+    return bool(step["unmanaged"]) and not (step.get("cgroup") or step.get("below"))
 
 
 def _errors(log: str) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""The backend `buildkit`: whole builds on an existing BuildKit."""

@@ -1,0 +1,166 @@
+"""One target on a daemon: the session opened, Control.Solve asked, its status told, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from img.errors import BackendError, Cancelled, ImgError
+from img.ir.definition import Target
+from img.oci.platform import Platform
+from img.ports import Host, Snapshot
+from img_plugins.backends.buildkit import dial, results
+from img_plugins.backends.buildkit.lower import Graph, refused
+from img_plugins.backends.buildkit.rpc import Client
+from img_plugins.backends.buildkit.serve import Offered, Session
+from img_plugins.backends.buildkit.status import Watch
+
+if TYPE_CHECKING:
+    from img_plugins.backends.buildkit.api import control_pb2 as control
+
+CONFIG = "containerimage.config"
+"""The exporters' attribute with the image's configuration; what comes with a plain graph has none."""
+LATE = 5
+"""Seconds that the last words about a build may come after its end."""
+LABEL = "img.transfer"
+"""Marks an image in dockerd that is only on its way to us, so that it is nobody else's."""
+
+Cache = tuple[str, Mapping[str, str]]
+
+
+@dataclass(slots=True)
+class Job:
+    """What all solves of one build share."""
+
+    host: Host
+    client: Client
+    watch: Watch
+    imports: Sequence[Cache] = ()
+    exports: Sequence[Cache] = ()
+
+
+def fetch(job: Job, target: Target, graph: Graph, offered: Offered) -> Snapshot:
+    """Build `target`, and have its layers in the store. Raises `StepFailed`, `BackendError`, `Cancelled`."""
+    if graph.empty:
+        return Snapshot()
+    if job.client.address.docker and not _has_containerd(job.client):
+        return _through_dockerd(job, target, graph, offered)
+    made: list[Snapshot] = []
+
+    def receive(chunks: Iterable[bytes]) -> None:
+        made.append(results.take(job.host, f"what {job.client.address.text} sent", chunks))
+
+    offered.receive = receive
+    run(job, graph, offered, "oci", {CONFIG: json.dumps(_plain_config(target))})
+    if not made:
+        raise BackendError(f"the BuildKit at {job.client.address.text} built, but sent nothing")
+    return made[0]
+
+
+def _has_containerd(client: Client) -> bool:
+    """Whether a dockerd keeps images in containerd: only then its BuildKit can send them."""
+    status = dial.ask(client.address, "/info").get("DriverStatus") or []
+    return ["driver-type", "io.containerd.snapshotter.v1"] in status
+
+
+def _through_dockerd(job: Job, target: Target, graph: Graph, offered: Offered) -> Snapshot:
+    """An older dockerd has no exporter that sends an image: it keeps the image, gives it as ``docker save`` does, and forgets
+    it again."""
+    address = job.client.address
+    config = {**_plain_config(target), "config": {"Labels": {LABEL: secrets.token_hex(16)}}}
+    answer = run(job, graph, offered, "moby", {CONFIG: json.dumps(config)})
+    image = answer.get("containerimage.config.digest") or answer.get("containerimage.digest") or ""
+    if not image:
+        raise BackendError(f"{address.text} built, but does not say which image")
+    try:
+        return results.take(job.host, f"what {address.text} gave", dial.saved(address, image))
+    finally:
+        dial.remove(address, image)
+
+
+def _plain_config(target: Target) -> dict[str, Any]:
+    """A configuration for an image whose layers alone are wanted."""
+    platform = Platform.parse(target.platform)
+    variant = {"variant": platform.variant} if platform.variant else {}
+    return {"architecture": platform.architecture, "os": platform.os, **variant, "config": {}}
+
+
+def run(job: Job, graph: Graph, offered: Offered, exporter: str, attrs: Mapping[str, str]) -> Mapping[str, str]:
+    """Build a graph, and hand it to one of the daemon's exporters; returns what that one answers."""
+    from img_plugins.backends.buildkit.api import control_pb2 as control
+
+    job.watch.follow(graph)
+    with Session(job.client, offered) as session:
+        entry = control.CacheOptionsEntry
+        request = control.SolveRequest(
+            Ref=secrets.token_hex(16),
+            Definition=graph.definition,
+            Exporter=exporter,
+            ExporterAttrs=dict(attrs),
+            Session=session.id,
+            Entitlements=sorted(graph.entitlements),
+            Cache=control.CacheOptions(
+                Imports=[entry(Type=kind, Attrs=dict(how)) for kind, how in job.imports],
+                Exports=[entry(Type=kind, Attrs=dict(how)) for kind, how in job.exports],
+            ),
+        )
+        answer: control.SolveResponse = _solved(job, graph, offered, request)
+    return dict(answer.ExporterResponse)
+
+
+def _solved(job: Job, graph: Graph, offered: Offered, request: control.SolveRequest) -> control.SolveResponse:
+    import grpc
+
+    solving = job.client.solve(request)
+    forget = job.host.on_cancel(solving.cancel)
+    status = job.client.status(request.Ref)
+    telling = threading.Thread(target=partial(_tell, job.watch, status), name="status", daemon=True)
+    telling.start()
+    try:
+        answer: control.SolveResponse = solving.result()
+        return answer
+    except (grpc.RpcError, grpc.FutureCancelledError) as error:
+        telling.join(LATE)
+        if job.host.cancelled:
+            raise Cancelled from error
+        raise _failure(job, graph, offered, error) from error
+    finally:
+        forget()
+        solving.cancel()
+        telling.join(LATE)
+        status.cancel()
+        telling.join()
+
+
+def _tell(watch: Watch, status: Iterable[Any]) -> None:
+    import grpc
+
+    try:
+        for response in status:
+            watch.take(response)
+    except grpc.RpcError:
+        return  # of a build that never began; the solve says why
+
+
+def _failure(job: Job, graph: Graph, offered: Offered, error: Any) -> ImgError:
+    """Why a build failed: what we know ourselves, the step that failed, or what the daemon says."""
+    failed = job.watch.failure()
+    if offered.trouble:
+        ours = offered.trouble[0]
+        ours.place = ours.place or (failed.place if failed is not None else None)
+        return ours
+    if failed is not None:
+        return failed
+    said = str(error.details() or "")
+    for name in sorted(graph.needs, key=len, reverse=True):
+        if name in said.split():
+            version = job.client.version()
+            which = f"BuildKit {version}" if version else "this version of BuildKit"
+            hint = "a newer BuildKit, or --backend chroot or runc"
+            return refused(graph.needs[name], f"{which} can't do this ({name})", hint)
+    return job.client.failed(error)
