@@ -27,6 +27,14 @@ def _in_mounts(place: str, trial: Callable[[str], None]) -> None:
     trial(place)
 
 
+def try_alone(work: str) -> tuple[str, str] | None:
+    """Likewise where there is a single id: there is no overlay, but a root that is mounted on itself."""
+    place = f"{work}/alone"
+    os.mkdir(place)
+    trouble = tried(lambda: _in_mounts(place, _proc))
+    return ("no /proc of a step's own", trouble) if trouble else None
+
+
 # --- everything that matters, for a diagnosis ------------------------------------------------------------------------
 
 SYSCTLS = (

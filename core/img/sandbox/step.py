@@ -19,9 +19,9 @@ from img.sandbox import cgroups, libc, process, root
 Reply = dict[str, Any]
 
 
-def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
+def supervise(step: dict[str, Any], fds: list[int], job: socket.socket, needed: int | None = None) -> Reply:
     """Run `step` (see `client.Sandbox.run`) with ``fds`` as its stdout and stderr, and perhaps the memory file of its
-    secrets; returns the reply to the engine."""
+    secrets; returns the reply to the engine. When the process of the descriptor `needed` ends, so does the step."""
     flags = libc.CLONE_NEWPID | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS
     if step.get("network") == "none":
         flags |= libc.CLONE_NEWNET
@@ -38,7 +38,7 @@ def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply
     os.close(writer)
     for fd in fds:
         os.close(fd)
-    status = wait_for(init, job)
+    status = wait_for(init, job, needed)
     trouble = read_all(reader)
     if trouble:
         stage, number, text, name = trouble.decode("utf-8", "replace").split("\0")[:4]
@@ -98,6 +98,8 @@ def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket
         child = os.fork()
         if child == 0:
             process.run(step, fds, failure)
+        if step.get("recorder"):
+            os.close(step["recorder"])
     except OSError as error:
         text = f"{stage}\0{error.errno or 0}\0{error.strerror}\0{error.filename or ''}"
         os.write(failure, text.encode("utf-8", "replace"))
