@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from img.files.records import one_id
 from img.sandbox import chrooted, idmap, libc, root
 
 
@@ -56,6 +57,7 @@ def facts(work: str) -> Facts:
     """What is so here, and how each thing that a rung takes fares: empty if it works, else what the kernel said."""
     found: Facts = {
         "uid": os.geteuid(),
+        "alone": one_id(),
         **_status(),
         "sysctls": _sysctls(),
         "apparmor": _read("/proc/self/attr/current"),
@@ -70,6 +72,7 @@ def facts(work: str) -> Facts:
         "user_mounts": lambda place: _as_user(place, _tmpfs),
         "user_overlay": lambda place: _as_user(place, _overlay),
         "user_proc": lambda place: _as_user(place, _proc),
+        "recorder": lambda place: _recorder(),
     }
     for name, trial in trials.items():
         place = f"{work}/{name}"
@@ -118,6 +121,13 @@ def _as_user(place: str, trial: Callable[[str], None]) -> None:
             file.write(text)
     libc.mount("none", "/", "", libc.MS_REC | libc.MS_PRIVATE)
     trial(place)
+
+
+def _recorder() -> None:
+    from img.sandbox import alone  # it needs this module
+
+    alone.enter()
+    alone.try_recorder()
 
 
 def _tmpfs(place: str) -> None:

@@ -17,7 +17,8 @@ _FLAGS = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
 def lay_out(work: str, mounts: list[dict[str, Any]], memory: int, *, owned: bool = True) -> None:
     """Turn every ``secret`` of `mounts` into a bind of a file in a tmpfs of the step's own.
 
-    `memory` is the memory file. Unless `owned`, all are this process's own, and their owners are told otherwise. Raises `OSError` naming the target whose owner is no id here.
+    `memory` is the memory file. Unless `owned`, all are this process's own, and a recorder says whose they are. Raises
+    `OSError` naming the target whose owner is no id here.
     """
     wanted = [item for item in mounts if item["kind"] == "secret"]
     if not wanted:

@@ -205,9 +205,7 @@ def _may(served: Served, call: Call, folder: int, path: int, wanted: int, flags:
     """access(2) asks for the real user, unless it is told not to."""
     by = served.identities.of(call.pid)
     if not flags & EFFECTIVE:
-        by = Identity(
-            by.users._replace(files=by.users.real), by.groups._replace(files=by.groups.real), by.others
-        )
+        by = Identity(by.users._replace(files=by.users.real), by.groups._replace(files=by.groups.real), by.others)
     if by.users.files != 0:
         check(served, call, named(served, call, folder, path, flags), by, wanted & 7, follow=not flags & NO_FOLLOW)
     return None

@@ -36,6 +36,8 @@ from img.sandbox.owners.where import (
 
 _WORD = struct.Struct("=I")
 _GROUPS = 65536
+KEEPCAPS = 8
+"""PR_SET_KEEPCAPS."""
 _UNLIMITED = struct.pack("=QQ", 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
 
 
@@ -82,7 +84,7 @@ def getgroups(served: Served, call: Call) -> Reply:
 def setgroups(served: Served, call: Call) -> Reply:
     size, address = call.args[0] & 0xFFFFFFFF, call.args[1]
     by = served.identities.of(call.pid)
-    if not by.root:
+    if not by.sets:
         raise OSError(errno.EPERM, "setgroups")
     if size > _GROUPS:
         raise OSError(errno.EINVAL, "setgroups")
@@ -97,34 +99,34 @@ def _become(served: Served, call: Call, identity: Identity) -> Reply:
 
 def setuid(served: Served, call: Call) -> Reply:
     by = served.identities.of(call.pid)
-    return _become(served, call, by._replace(users=set_one(by.users, call.args[0] & 0xFFFFFFFF, by.root)))
+    return _become(served, call, by._replace(users=set_one(by.users, call.args[0] & 0xFFFFFFFF, by.sets)))
 
 
 def setgid(served: Served, call: Call) -> Reply:
     by = served.identities.of(call.pid)
-    return _become(served, call, by._replace(groups=set_one(by.groups, call.args[0] & 0xFFFFFFFF, by.root)))
+    return _become(served, call, by._replace(groups=set_one(by.groups, call.args[0] & 0xFFFFFFFF, by.sets)))
 
 
 def setreuid(served: Served, call: Call) -> Reply:
     by = served.identities.of(call.pid)
     real, effective = (word & 0xFFFFFFFF for word in call.args[:2])
-    return _become(served, call, by._replace(users=set_two(by.users, real, effective, by.root)))
+    return _become(served, call, by._replace(users=set_two(by.users, real, effective, by.sets)))
 
 
 def setregid(served: Served, call: Call) -> Reply:
     by = served.identities.of(call.pid)
     real, effective = (word & 0xFFFFFFFF for word in call.args[:2])
-    return _become(served, call, by._replace(groups=set_two(by.groups, real, effective, by.root)))
+    return _become(served, call, by._replace(groups=set_two(by.groups, real, effective, by.sets)))
 
 
 def setresuid(served: Served, call: Call) -> Reply:
     by = served.identities.of(call.pid)
-    return _become(served, call, by._replace(users=set_three(by.users, _three(call), by.root)))
+    return _become(served, call, by._replace(users=set_three(by.users, _three(call), by.sets)))
 
 
 def setresgid(served: Served, call: Call) -> Reply:
     by = served.identities.of(call.pid)
-    return _become(served, call, by._replace(groups=set_three(by.groups, _three(call), by.root)))
+    return _become(served, call, by._replace(groups=set_three(by.groups, _three(call), by.sets)))
 
 
 def _three(call: Call) -> tuple[int, int, int]:
@@ -134,13 +136,13 @@ def _three(call: Call) -> tuple[int, int, int]:
 
 def setfsuid(served: Served, call: Call) -> Reply:
     by = served.identities.of(call.pid)
-    served.identities.become(call.pid, by._replace(users=set_files(by.users, call.args[0] & 0xFFFFFFFF, by.root)))
+    served.identities.become(call.pid, by._replace(users=set_files(by.users, call.args[0] & 0xFFFFFFFF, by.sets)))
     return by.users.files
 
 
 def setfsgid(served: Served, call: Call) -> Reply:
     by = served.identities.of(call.pid)
-    served.identities.become(call.pid, by._replace(groups=set_files(by.groups, call.args[0] & 0xFFFFFFFF, by.root)))
+    served.identities.become(call.pid, by._replace(groups=set_files(by.groups, call.args[0] & 0xFFFFFFFF, by.sets)))
     return by.groups.files
 
 
@@ -199,6 +201,14 @@ def chroot(served: Served, call: Call) -> Reply:
     if not served.identities.of(call.pid).root:
         raise OSError(errno.EPERM, "chroot")
     served.chrooted = True
+    return None
+
+
+def prctl(served: Served, call: Call) -> Reply:
+    """PR_SET_KEEPCAPS. It goes with the next exec, and capabilities are not followed further than that."""
+    by = served.identities.of(call.pid)
+    if call.args[0] & 0xFFFFFFFF == KEEPCAPS and call.args[1] and by.root:
+        served.identities.become(call.pid, by._replace(keeps=True))
     return None
 
 
@@ -275,6 +285,7 @@ ANSWERS = {
     "execve": execve,
     "execveat": execveat,
     "chroot": chroot,
+    "prctl": prctl,
     "prlimit64": prlimit64,
     "getrlimit": getrlimit,
     "setrlimit": setrlimit,

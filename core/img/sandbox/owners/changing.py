@@ -1,4 +1,4 @@
-"""Calls that change folders and files, in steps that begin as somebody who is not root: what he may not is refused.
+"""Calls that change folders and files: what somebody who is not root may not is refused.
 
 The kernel does them: no owner changes by any. For root the recorder has nothing to say.
 """

@@ -35,11 +35,18 @@ class Identity(NamedTuple):
     groups: Ids
     others: tuple[int, ...] = ()
     """Supplementary groups."""
+    keeps: bool = False
+    """Whether it asked, as root, to keep its capabilities when it becomes somebody else (PR_SET_KEEPCAPS)."""
 
     @property
     def root(self) -> bool:
         """Whether it may do what root may."""
         return self.users.effective == 0
+
+    @property
+    def sets(self) -> bool:
+        """Whether it may become anybody."""
+        return self.root or self.keeps
 
     def member(self, group: int) -> bool:
         """Whether its files' group, or a supplementary one, is this."""
@@ -107,15 +114,13 @@ def set_three(ids: Ids, wanted: tuple[int, int, int], root: bool) -> Ids:
     if not root:
         for id in wanted:
             _allowed(id, (KEEP, ids.real, ids.effective, ids.saved))
-    real, effective, saved = (
-        old if new == KEEP else new for new, old in zip(wanted, ids[:3], strict=True)
-    )
+    real, effective, saved = (old if new == KEEP else new for new, old in zip(wanted, ids[:3], strict=True))
     return Ids(real, effective, saved, effective)
 
 
 def set_files(ids: Ids, id: int, root: bool) -> Ids:
     """setfsuid(2), setfsgid(2): they never fail."""
-    return ids._replace(files=id) if root and id != KEEP or id in ids else ids
+    return ids._replace(files=id) if (root and id != KEEP) or id in ids else ids
 
 
 def execute(identity: Identity, setuid: int | None, setgid: int | None) -> Identity:

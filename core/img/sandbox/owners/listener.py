@@ -85,7 +85,14 @@ class _Vector(ctypes.Structure):
 
 _libc = ctypes.CDLL(None, use_errno=True)
 for _function in (_libc.process_vm_readv, _libc.process_vm_writev):
-    _function.argtypes = [ctypes.c_int, *[ctypes.c_void_p, ctypes.c_ulong] * 2, ctypes.c_ulong]
+    _function.argtypes = [
+        ctypes.c_int,
+        ctypes.c_void_p,
+        ctypes.c_ulong,
+        ctypes.c_void_p,
+        ctypes.c_ulong,
+        ctypes.c_ulong,
+    ]
     _function.restype = ctypes.c_ssize_t
 _buffer = ctypes.create_string_buffer(2 * _PAGE)
 _mine, _theirs = _Vector(ctypes.addressof(_buffer), 0), _Vector(0, 0)

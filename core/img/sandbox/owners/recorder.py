@@ -144,4 +144,3 @@ def failure(text: str) -> str:
     """The last line of a failed recorder's words."""
     lines = text.strip().splitlines()
     return lines[-1] if lines else "it was killed"
-
