@@ -1,7 +1,7 @@
 """Whose the files of a folder are where all are one's on the disk: of a step's root, or of a cache.
 
-By path while nothing runs, kept in records beside the folder that leave out what is true on the disk; by inode for the recorder of a step (`img.sandbox.owners`),
-and as it left them.
+By path while nothing runs, kept in records beside the folder that leave out what is true on the disk; by inode for the
+recorder of a step (`img.sandbox.owners`), and as it left them.
 """
 
 from __future__ import annotations
