@@ -8,7 +8,8 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 
-packages="attr buildah busybox-static bzip2 ca-certificates containerd crun docker-registry docker.io git mmdebstrap
+packages="attr buildah busybox-static bzip2 ca-certificates containerd crun docker-registry docker.io gcc git libc6-dev
+mmdebstrap
 openssh-client openssl podman procps python3-venv runc skopeo uidmap umoci xz-utils zstd"
 
 missing=""
