@@ -22,8 +22,8 @@ Json = dict[str, Any]
 
 
 def config(step: Json, environment: dict[str, str], root: str, seccomp: Json | None, userns: bool) -> Json:
-    """The bundle of a step (see `img.sandbox.client.Sandbox.run`) whose mounts are all of kind bind. `userns`:
-    the runtime runs in a user namespace, where it has no cgroups. A network of kind sandbox is that which it is started in."""
+    """The bundle of a step (see `img.sandbox.client.Sandbox.run`) whose mounts are all of kind bind. `userns`: the
+    runtime runs in a user namespace, where it has no cgroups. A network of kind sandbox is that which it is started in."""
     insecure = bool(step.get("insecure"))
     alone = step.get("network") in ("none", "sandbox")
     kinds = ["pid", "ipc", "uts", "mount", *(["network"] if step.get("network") == "none" else [])]

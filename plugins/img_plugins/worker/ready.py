@@ -13,12 +13,19 @@ Json = dict[str, Any]
 def make_ready(step: Json) -> None:
     """Turn every mount of kind ``tmpfs`` and ``device`` into a ``bind``, and note as ``allowed`` which capabilities (a bit
     set) may be given at all. Raises `OSError`."""
-    for number, item in enumerate(step["mounts"]):
-        if item["kind"] == "tmpfs":
-            _tmpfs(item, f"{step['work']}/tmpfs-{number}")
-        elif item["kind"] == "device":
-            _device(item, f"{step['work']}/device-{number}")
+    for item, place in _placed(step):
+        (_tmpfs if item["kind"] == "tmpfs" else _device)(item, place)
     step["allowed"] = _bounding()
+
+
+def places(step: Json) -> list[str]:
+    """Where `make_ready` will mount."""
+    return [place for _, place in _placed(step)]
+
+
+def _placed(step: Json) -> list[tuple[Json, str]]:
+    numbered = enumerate(step["mounts"])
+    return [(m, f"{step['work']}/{m['kind']}-{number}") for number, m in numbered if m["kind"] in ("tmpfs", "device")]
 
 
 def _tmpfs(item: Json, place: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from img.sandbox import libc, root
 from img.sandbox.network import Attached
 from img.sandbox.step import loopback, read_all
-from img_plugins.worker.ready import make_ready
+from img_plugins.worker.ready import make_ready, places
 
 
 class Laid(NamedTuple):
@@ -67,7 +67,7 @@ def lay(step: dict[str, Any], memory: int | None, attached: Attached | None, oth
 
 def _hold(step: dict[str, Any], memory: int | None, attached: Attached | None, told: int, hold: int) -> None:
     """The process: mount, tell, wait, unmount."""
-    places = _places(step)
+    laid = _places(step)
     try:
         libc.prctl(libc.PR_SET_PDEATHSIG, 0)
         if attached is not None:
@@ -76,7 +76,7 @@ def _hold(step: dict[str, Any], memory: int | None, attached: Attached | None, t
             loopback()
         namespace = os.open(f"/proc/{step['peer']}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         libc.setns(namespace, libc.CLONE_NEWNS)
-        for folder in {os.path.dirname(place) for place in places}:
+        for folder in {os.path.dirname(place) for place in laid}:
             os.chmod(folder, 0o700)  # others on this machine see these mounts
         root.lay_mounts(step, memory)
         make_ready(step)
@@ -91,7 +91,7 @@ def _hold(step: dict[str, Any], memory: int | None, attached: Attached | None, t
         os.close(told)
         os.read(hold, 1)
     finally:
-        for place in places:
+        for place in laid:
             with suppress(OSError):
                 libc.umount(place, libc.MNT_DETACH)
         os._exit(0)
@@ -100,9 +100,7 @@ def _hold(step: dict[str, Any], memory: int | None, attached: Attached | None, t
 def _places(step: dict[str, Any]) -> list[str]:
     """Where `root.lay_mounts` and `make_ready` mount."""
     views = [f"{item['work']}/root" for item in step["mounts"] if item["kind"] == "view"]
-    kinds = ((number, item["kind"]) for number, item in enumerate(step["mounts"]))
-    others = [f"{step['work']}/{kind}-{number}" for number, kind in kinds if kind in ("tmpfs", "device")]
-    return [*views, f"{step['work']}/secrets", *others]
+    return [*views, *places(step), f"{step['work']}/secrets"]
 
 
 def _rootfs(step: dict[str, Any]) -> dict[str, Any]:
