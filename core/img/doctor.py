@@ -22,6 +22,11 @@ Facts = Mapping[str, Any]
 
 _PROBE = "import sys; sys.path.insert(0, {root!r}); from img.sandbox.probe import main; main({work!r})"
 _SYS_ADMIN = 1 << 21
+_FILE_CAPABILITIES = (
+    "in the container's image: chmod u-s /usr/bin/new?idmap && setcap cap_setuid+ep /usr/bin/newuidmap && "
+    "setcap cap_setgid+ep /usr/bin/newgidmap, as podman's and BuildKit's own images have it; or --cap-add SYS_ADMIN"
+)
+"""A setuid root newuidmap acts as root, which is not the owner of the namespace; with capabilities it acts as the user."""
 _SETID = 1 << 6 | 1 << 7
 
 
@@ -172,6 +177,8 @@ def _ids(facts: Facts) -> Lack:
             "docker run --cap-add SETUID --cap-add SETGID; securityContext: {capabilities: {add: [SETUID, SETGID]}}"
         )
         return Lack(f"{reason}: the container lacks the capabilities SETUID and SETGID", remedy)
+    if not facts["bounding"] & _SYS_ADMIN:
+        return Lack(f"{reason}: it is setuid root, and root in this container lacks SYS_ADMIN", _FILE_CAPABILITIES)
     return Lack(reason, facts["ids"]["remedy"])
 
 

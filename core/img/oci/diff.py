@@ -89,18 +89,27 @@ def remove_tree(path: str) -> None:
     if not os.path.lexists(path):
         return
 
+    tried: set[tuple[str, Any]] = set()
+
     def again(function: Any, place: str, error: Any) -> None:
+        """Once more, with the folder, and what it is in, opened."""
+        if isinstance(error[1], FileNotFoundError):
+            return
         try:
-            if function not in (os.unlink, os.rmdir):  # a folder that could not be looked into
-                os.chmod(place, 0o700)
-                shutil.rmtree(place)
-            elif os.path.lexists(place):
-                os.chmod(os.path.dirname(place), 0o700)
+            if (place, function) in tried:
+                raise error[1]
+            tried.add((place, function))
+            os.chmod(os.path.dirname(place), 0o700)
+            if function in (os.unlink, os.rmdir):
                 function(place)
+                return
+            if not os.path.islink(place):
+                os.chmod(place, 0o700)
         except OSError as trouble:
             owner = os.lstat(place).st_uid if os.path.lexists(place) else os.geteuid()
             hint = f"build where the user has ids again, or as root: rm -r {path}"
             raise StoreError(f"can't remove {place}, which is of uid {owner}: {trouble.strerror}", hint=hint) from None
+        shutil.rmtree(place, onerror=again)
 
     shutil.rmtree(path, onerror=again)
 

@@ -37,6 +37,7 @@ def run(step: dict[str, Any], fds: list[int], failure: int) -> None:
                 seccomp.install()
         stage = "user"
         os.umask(0o022)
+        _own_streams(step)
         _working_folder(step["cwd"])
         os.setgroups(step["groups"])
         os.setresgid(step["gid"], step["gid"], step["gid"])
@@ -64,6 +65,13 @@ def _descriptors(stdout: int, stderr: int, failure: int) -> None:
     os.dup2(high[1], 2)
     os.dup2(high[2], 3, inheritable=False)
     libc.close_from(4)
+
+
+def _own_streams(step: dict[str, Any]) -> None:
+    """Give the process its pipes, as runc does: else a user could not open /dev/stdout."""
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):  # the pipe of somebody who is no id here
+            os.fchown(stream, step["uid"], step["gid"])
 
 
 def _working_folder(path: str) -> None:

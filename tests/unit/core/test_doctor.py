@@ -134,6 +134,14 @@ CASES = [
         "SETUID and SETGID",
         "add: [SETUID, SETGID]",
     ),
+    (
+        "setuid root in a container",
+        {**USER, "bounding": 1 << 6 | 1 << 7, "ids": {"reason": "newuidmap failed", "remedy": "x"}},
+        "assemble",
+        "userns",
+        "lacks SYS_ADMIN",
+        "setcap cap_setuid+ep /usr/bin/newuidmap",
+    ),
     ("a disk", {**USER, "user_overlay": "Invalid argument"}, "assemble", "userns", "disk", "emptyDir"),
 ]
 
