@@ -14,7 +14,7 @@ from tests.peers import bases
 from tests.peers.archives import link
 
 from img.digest import sha256
-from img.errors import LayerError, RegistryError, UsageError
+from img.errors import LayerError, NotFound, RegistryError, UsageError
 from img.oci.spec import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from img.request import Request
 from img.session import Session
@@ -238,6 +238,17 @@ def test_layers_that_may_not_be_distributed(
     assert found["true"]["mediaType"] == NONDISTRIBUTABLE
     assert found["true"]["urls"] == ["https://elsewhere.test/layer"]
     assert ("app-true", digest) not in registry.blobs
+
+
+def test_a_layer_that_only_somebody_else_has(registry: MemoryRegistry, context: Path, tmp_path: Path) -> None:
+    layer = bases.tar(FIRST)
+    base = push_base(registry, [layer], mediaType=FOREIGN, urls=["https://elsewhere.test/layer"])
+    del registry.blobs["base", sha256(gzip.compress(layer, 1, mtime=0))]
+    out = {"type": "registry", "name": f"{registry.host}/app:1"}
+    with pytest.raises(NotFound) as raised:
+        build(tmp_path / "s", context, f"FROM {base}\nCOPY --link a /a\n", out)
+    assert "prefer-nondist-layers=true" in raised.value.hint
+    build(tmp_path / "s", context, f"FROM {base}\nCOPY --link a /a\n", {**out, "prefer-nondist-layers": "true"})
 
 
 def test_an_insecure_registry_is_said_with_the_output(
