@@ -168,6 +168,22 @@ def test_a_cache_says_where_things_are(registry: MemoryRegistry, context: Path, 
     assert sent(registry) < 64 << 10
 
 
+def test_what_made_room_is_remembered(registry: MemoryRegistry, context: Path, tmp_path: Path) -> None:
+    base = push_base(registry, [bases.tar(FIRST)])
+    text = FILE.format(base=base)
+    out = {"type": "registry", "name": f"{registry.host}/app:1"}
+    build(tmp_path / "s", context, text, out)
+    assert sent(registry) > BIG
+    (context / "a").write_text("changed")
+    whole = build(tmp_path / "t", context, text, out)
+    with Session(tmp_path / "s", {}) as session:
+        session.prune((), True, 1 << 10)
+        assert not any((tmp_path / "s/layers").iterdir())
+    sent(registry)
+    assert build(tmp_path / "s", context, text, out) == whole
+    assert sent(registry) < 64 << 10
+
+
 def test_an_owner_by_name_needs_the_files(registry: MemoryRegistry, context: Path, tmp_path: Path) -> None:
     passwd = [("etc", None), ("etc/passwd", b"app:x:7:8::/:/bin/sh\n")]
     base = as_estargz(registry, context, push_base(registry, [bases.tar(passwd)]))
