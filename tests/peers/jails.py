@@ -8,9 +8,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from img_plugins.worker.bundle import NAMES
 from packaging.requirements import Requirement
 
+from img_plugins.worker.bundle import NAMES
 from tests.peers import builders
 
 UNCONFINED = (
