@@ -71,6 +71,7 @@ def rungs(facts: Facts) -> tuple[Rung, ...]:
     return (
         Rung("overlay", "overlayfs as root", tuple(_overlay(facts))),
         Rung("userns", "overlayfs in a user namespace with a range of ids", tuple(_userns(facts))),
+        Rung("one-id", "plain copies in a user namespace with a single id, owners are recorded", tuple(_one_id(facts))),
         Rung("copy", "chroot over plain copies, as uid 0 in a container", tuple(_copy(facts))),
         Rung("assemble", "builds without RUN", (), runs=False),
     )
@@ -87,6 +88,10 @@ def best(ladder: Sequence[Rung]) -> Rung:
 def _overlay(facts: Facts) -> Iterator[Lack]:
     if facts["uid"] != 0:
         yield Lack(f"img is not root here (uid {facts['uid']})", "securityContext: {runAsUser: 0}, with what follows")
+    if facts["alone"]:
+        yield Lack(
+            "this user namespace has a single id, so that nothing can be given away", "a namespace with more ids"
+        )
     if not facts["capabilities"] & _SYS_ADMIN:
         remedy = "docker run --cap-add SYS_ADMIN; securityContext: {capabilities: {add: [SYS_ADMIN]}}"
         yield Lack("the capability SYS_ADMIN", remedy)
@@ -110,6 +115,24 @@ def _userns(facts: Facts) -> Iterator[Lack]:
         yield _ids(facts)
     yield from _disk(facts["user_overlay"])
     yield from _masked(facts["user_proc"])
+
+
+def _one_id(facts: Facts) -> Iterator[Lack]:
+    if facts["uid"] == 0 and not facts["alone"]:
+        yield Lack("img is root here", "securityContext: {runAsUser: 1000}, with what follows")
+    if facts["userns"]:
+        yield _namespaces(facts)
+    elif facts["user_mounts"]:
+        yield _restricted(facts)
+    else:
+        if facts["recorder"]:
+            remedy = (
+                "Linux 5.19 or later on x86-64 or arm64; in a container: docker run --security-opt seccomp=unconfined"
+            )
+            yield Lack(f"recording of owners: {facts['recorder']}", remedy)
+        if not facts["ids"] and not facts["alone"]:
+            yield from _disk(facts["user_overlay"])  # who has a range of ids gets it, and with it whole trees
+        yield from _masked(facts["user_proc"])
 
 
 def _copy(facts: Facts) -> Iterator[Lack]:

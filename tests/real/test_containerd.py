@@ -145,13 +145,13 @@ def test_limits_and_a_network_of_its_own(address: str, busybox: str, work: Path,
 
 
 def test_output_is_whole_and_steps_run_side_by_side(address: str, busybox: str, work: Path, left: object) -> None:
-    stages = [f"FROM @BASE@ AS s{n}\nRUN seq {n}000001 {n}005000; sleep 1; echo {n} > /f{n}\n" for n in range(10, 30)]
+    stages = [f"FROM @BASE@ AS s{n}\nRUN seq {n}000001 {n}005000; sleep 3; echo {n} > /f{n}\n" for n in range(10, 30)]
     copies = [f"COPY --from=s{n} /f{n} /\n" for n in range(10, 30)]
     context = _context(work, busybox, "".join([*stages, "FROM @BASE@\n", *copies, "RUN cat /f* | wc -l\n"]))
     begun = time.monotonic()
     done = _img(address, work, "build", "-b", "containerd", "--progress", "plain", str(context))
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - begun < 20 + 10
+    assert time.monotonic() - begun < 50  # one after the other they take more than 60
     for number in range(10, 30):
         lines = re.findall(rf"^#[0-9]+ [0-9.]+ ({number}0[0-9]{{5}})$", done.stderr, re.MULTILINE)
         assert lines == [f"{number}{count:06}" for count in range(1, 5001)]

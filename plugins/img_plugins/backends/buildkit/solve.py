@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from img.digest import is_digest
 from img.errors import BackendError, Cancelled, ImgError
 from img.ir.definition import Target
 from img.oci.platform import Platform
@@ -56,10 +57,13 @@ def fetch(job: Job, target: Target, graph: Graph, offered: Offered) -> Snapshot:
         made.append(results.take(job.host, f"what {job.client.address.text} sent", chunks))
 
     offered.receive = receive
-    run(job, graph, offered, "oci", {CONFIG: json.dumps(_plain_config(target))})
-    if not made:
+    answer = run(job, graph, offered, "oci", {CONFIG: json.dumps(_plain_config(target)), "tar": "false"})
+    if made:
+        return made[0]  # before 0.11, which knows no other way
+    digest = answer.get("containerimage.digest", "")
+    if not is_digest(digest):
         raise BackendError(f"the BuildKit at {job.client.address.text} built, but sent nothing")
-    return made[0]
+    return results.sent(job.host, f"what {job.client.address.text} sent", digest)
 
 
 def has_containerd(client: Client) -> bool:

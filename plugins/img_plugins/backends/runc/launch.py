@@ -70,7 +70,7 @@ def _run(
             os.kill(init, signal.SIGKILL)
             os.waitpid(init, 0)
             raise
-    status = os.waitstatus_to_exitcode(wait_for(init, job, helper, kept))
+    status = os.waitstatus_to_exitcode(wait_for(init, job, helper, kept=kept))
     os.close(helper)
     told = read_all(reader).decode("utf-8", "replace")
     sweep_cgroups(cgroup(step))
