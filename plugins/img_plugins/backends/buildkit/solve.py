@@ -136,6 +136,7 @@ def _solved(job: Job, graph: Graph, offered: Offered, request: control.SolveRequ
         telling.join(LATE)
         status.cancel()
         telling.join()
+        job.watch.finish()
 
 
 def _tell(watch: Watch, status: Iterable[Any]) -> None:
