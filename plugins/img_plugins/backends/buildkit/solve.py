@@ -6,7 +6,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -57,7 +57,7 @@ def fetch(job: Job, target: Target, graph: Graph, offered: Offered) -> Snapshot:
     made: list[Snapshot] = []
 
     def receive(chunks: Iterable[bytes]) -> None:
-        made.append(results.take(job.host, f"what {job.client.address.text} sent", chunks))
+        made.append(results.take(job.host, f"what {job.client.address.text} sent", _watched(job.host, chunks)))
 
     offered.receive = receive
     answer = run(job, graph, offered, "oci", {CONFIG: json.dumps(_plain_config(target)), "tar": "false"})
@@ -84,13 +84,22 @@ def _through_dockerd(job: Job, target: Target, graph: Graph, offered: Offered) -
         name = f"{TRANSFER}:{secrets.token_hex(16)}"
         run(job, graph, offered, "moby", {"name": name})
         try:
-            return results.take(job.host, f"what {job.client.address.text} gave", dial.saved(job.client.address, name))
+            saved = _watched(job.host, dial.saved(job.client.address, name))
+            return results.take(job.host, f"what {job.client.address.text} gave", saved)
         except BackendError:
             # a build of the same at the same time makes the same image, and may have taken it away with its own name
             if attempt == ATTEMPTS:
                 raise
         finally:
             _forget(job, name)
+
+
+def _watched(host: Host, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, as long as the build goes on. Raises `Cancelled`."""
+    for data in chunks:
+        if host.cancelled:
+            raise Cancelled
+        yield data
 
 
 def _forget(job: Job, name: str) -> None:
