@@ -8,8 +8,10 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 
-packages="attr buildah busybox-static bzip2 ca-certificates containerd crun docker-registry docker.io git mmdebstrap
-openssh-client openssl podman procps python3-venv runc skopeo uidmap umoci xz-utils zstd"
+packages="attr buildah busybox-static bzip2 ca-certificates containerd crun docker-registry docker.io gcc git libc6-dev
+mmdebstrap openssh-client openssl passt podman procps python3-venv runc skopeo slirp4netns uidmap umoci xz-utils zstd"
+
+command -v npm > /dev/null || packages="$packages npm"
 
 missing=""
 for package in $packages; do
@@ -25,6 +27,11 @@ if [ -n "$missing" ]; then
     apt-get update -q
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+fi
+
+# as udev leaves it: user-mode networks of ordinary users take it
+if [ -c /dev/net/tun ]; then
+    chmod 666 /dev/net/tun
 fi
 
 id imgtest >/dev/null 2>&1 || useradd --create-home imgtest

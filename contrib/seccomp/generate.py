@@ -132,7 +132,7 @@ def program(machine: str) -> bytes:
     return made.export()
 
 
-OCI = OUT.parents[3] / "plugins/img_plugins/backends/runc/seccomp.json"
+OCI = OUT.parents[3] / "plugins/img_plugins/worker/seccomp.json"
 OPERATORS = {"masked": "SCMP_CMP_MASKED_EQ", "==": "SCMP_CMP_EQ", "<": "SCMP_CMP_LT", ">": "SCMP_CMP_GT"}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from img.errors import Cancelled, ImgError, PluginError, UsageError
+from img.errors import BackendError, Cancelled, ImgError, PluginError, UsageError
 from img.events import Event, Progress
 from img.plugin.registry import Registry
 from img.store.store import Store
@@ -38,6 +38,8 @@ class Engine:
         """Where contexts came from that are not folders of this machine."""
         self.secrets: dict[str, SecretSource] = {}
         self.agents: dict[str, tuple[str, ...]] = {}
+        self.logins: Mapping[str, tuple[str, str]] = {}
+        """User and password by registry host, or by host and the beginning of a repository's path: before all others."""
         self.sink: Callable[[Event], None] = lambda event: None
         self._root = root
         self._lock = threading.RLock()
@@ -72,8 +74,13 @@ class Engine:
         with self._starting:
             if self._sandbox is None:
                 from img.sandbox.client import Sandbox as Real
+                from img.sandbox.client import SandboxError
 
-                self._sandbox = Real.start(paths=[path for path in sys.path if path])
+                try:
+                    self._sandbox = Real.start(paths=[path for path in sys.path if path])
+                except (SandboxError, OSError) as error:
+                    hint = "it is this Python run again: look for a limit of processes or memory"
+                    raise BackendError(f"the sandbox process can't be started: {error}", hint=hint) from error
             sandbox: Sandbox = self._sandbox
             return sandbox
 
@@ -95,13 +102,19 @@ class Engine:
         with self._lock:
             if (kind, name) not in self._plugins:
                 make = self.registry.load(kind, name)
+                title = self.registry.title(kind, name)
                 try:
-                    self._plugins[kind, name] = make(self)
+                    made = make(self)
                 except ImgError:
                     raise
                 except Exception as error:
                     reason = f"{type(error).__name__}: {error}"
-                    raise PluginError(f"the {kind} {name!r} can't be made: {reason}") from error
+                    raise PluginError(f"{title} can't be made: {reason}") from error
+                if not self.registry.is_ours(kind, name):
+                    from img.plugin.guard import guarded
+
+                    made = guarded(made, kind, title)
+                self._plugins[kind, name] = made
             return self._plugins[kind, name]
 
     def context(self, name: str) -> Path:
@@ -112,6 +125,9 @@ class Engine:
 
     def credentials(self, host: str, scope: str = "") -> tuple[str, str] | None:
         """User name and password for the repository `scope` of `host`; plugins are asked once."""
+        for end in range(len(parts := [host, *filter(None, scope.split("/"))]), 0, -1):
+            if (login := self.logins.get("/".join(parts[:end]))) is not None:
+                return login
         with self._lock:
             if (host, scope) not in self._credentials:
                 self._credentials[host, scope] = self.registry.first("img_credentials", host=host, scope=scope)
@@ -157,7 +173,9 @@ class Engine:
             from img.solver.watched import Watched
 
             return Watched(self, origin, descriptor, offset)
-        stream: IO[bytes] = self.load("source", origin["scheme"]).open_blob(origin, descriptor)
+        source = self.load("source", origin["scheme"])
+        where = (offset,) if offset else ()  # a plugin may be older than the question
+        stream: IO[bytes] = source.open_blob(origin, descriptor, *where)
         return stream
 
     # --- events --------------------------------------------------------------------------------------------
@@ -238,9 +256,17 @@ class Sources:
         self._engine = engine
 
     def pin(self, node: Source) -> Pin | None:
-        pin: Pin | None = self._engine.load("source", node.scheme).pin(node)
+        pin: Pin | None = self._asked(node, "pin")
         return pin
 
     def fetch(self, node: Source) -> Result:
-        result: Result = self._engine.load("source", node.scheme).fetch(node)
+        result: Result = self._asked(node, "fetch")
         return result
+
+    def _asked(self, node: Source, question: str) -> Any:
+        ask = getattr(self._engine.load("source", node.scheme), question)
+        if not node.retry:
+            return ask(node)
+        from img.solver.again import again
+
+        return again(node, self._engine, lambda: ask(node))

@@ -17,6 +17,7 @@
     ├── SourceError           files of a URL or a git repository can't be had, or are not the promised ones
     ├── BackendError          a backend can't run, or can't keep a promise
     ├── PluginError           a plugin is broken, missing, or registered twice
+    ├── TimedOut              exit code 124: the build took longer than it may
     └── Cancelled             exit code 130: the user, or a failed neighbour, stopped it
 
 A message is one sentence without a full stop; a hint says what to do. Only `img_cli` prints them.
@@ -156,6 +157,12 @@ class BackendError(ImgError):
 
 class PluginError(ImgError):
     """A plugin is broken, missing, or registered twice."""
+
+
+class TimedOut(ImgError):
+    """The build as a whole took longer than it may."""
+
+    exit_code = 124
 
 
 class Cancelled(ImgError):

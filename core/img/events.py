@@ -79,6 +79,18 @@ class StepFailed(NamedTuple):
     time: float
 
 
+class StepRetried(NamedTuple):
+    """The step failed, left nothing behind, and is done again: attempt `attempt` of `attempts`, `pause` seconds from now."""
+
+    step: str
+    title: str
+    message: str
+    attempt: int
+    attempts: int
+    pause: float
+    time: float
+
+
 class Note(NamedTuple):
     """One line for people: the rung in use, an image's name and digest."""
 
@@ -95,5 +107,15 @@ class BuildDone(NamedTuple):
 
 
 Event = (
-    BuildStarted | StepStarted | StepCached | StepLog | Progress | Warning | StepDone | StepFailed | Note | BuildDone
+    BuildStarted
+    | StepStarted
+    | StepCached
+    | StepLog
+    | Progress
+    | Warning
+    | StepDone
+    | StepFailed
+    | StepRetried
+    | Note
+    | BuildDone
 )

@@ -15,8 +15,8 @@ from img.request import BuildResult, Options
 Output = tuple[str, dict[str, str]]
 """An exporter's name and its attributes."""
 
-NAMED = ("image", "registry", "oci", "docker", "buildkit")
-"""Exporters that take the build's tags as ``name`` unless they were given one."""
+IMAGES = ("image", "registry", "oci", "docker", "containerd", "buildkit")
+"""Exporters that write images, and take the build's tags as ``name`` unless they were given one."""
 
 
 def chosen(engine: Engine, options: Options) -> list[Output]:
@@ -33,7 +33,7 @@ def chosen(engine: Engine, options: Options) -> list[Output]:
         kind = attrs.pop("type", "")
         if kind not in known:
             raise UsageError(f"there is no output type {kind!r}", hint=f"types: {', '.join(known)}")
-        if kind in NAMED:
+        if kind in IMAGES:
             attrs = {**options.annotations, **attrs}
             if names:
                 attrs.setdefault("name", names)
@@ -45,7 +45,7 @@ def export(
     engine: Engine, definition: Definition, snapshots: Sequence[Snapshot], outputs: Sequence[Output]
 ) -> BuildResult:
     """Hand each finished target to each exporter."""
-    exports = [_finished(engine, target, s) for target, s in zip(definition.targets, snapshots, strict=True)]
+    exports = [finished(engine, target, s) for target, s in zip(definition.targets, snapshots, strict=True)]
     done: list[Exported] = [engine.load("exporter", kind).export(exports, attrs) for kind, attrs in outputs]
     facts = {name: value for one in done for name, value in one.facts.items()}
     names = [name for kind, attrs in outputs if kind == "image" for name in attrs.get("name", "").split(",")]
@@ -79,7 +79,8 @@ def _base(target: Target, snapshot: Snapshot) -> int:
     return len(snapshot.layers) - sum(map(width, chain(target.root)[1:]))
 
 
-def _finished(engine: Engine, target: Target, snapshot: Snapshot) -> Export:
+def finished(engine: Engine, target: Target, snapshot: Snapshot) -> Export:
+    """A target with its filesystem, as exporters get it."""
     groups = layer_groups(target, snapshot)
     base = _base(target, snapshot)
     rows = [engine.store.layers.get(group[-1]) for group in groups[base:]]

@@ -29,7 +29,7 @@ class Answers:
         self.asked: list[list[str]] = []
 
     def image(self, ref: str, platform: str) -> BaseImage:
-        found: BaseImage = self._engine.load("source", "docker-image").resolve(ref, platform)
+        found = self._image(ref, platform)
         self.asked.append(["image", ref, platform, _answer(found)])
         return found
 
@@ -56,6 +56,14 @@ class Answers:
 
             found = named.modified(self._engine, context)
         self.asked.append(["modified", context, "", "" if found is None else str(found)])
+        return found
+
+    def _image(self, ref: str, platform: str) -> BaseImage:
+        if "://" in ref:
+            from img.contexts import schemes
+
+            return schemes.need_image(self._engine, ref, platform)
+        found: BaseImage = self._engine.load("source", "docker-image").resolve(ref, platform)
         return found
 
     def _folder(self, context: str) -> str:

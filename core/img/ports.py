@@ -217,17 +217,22 @@ class SourcePlugin(Protocol):
 
 
 class ImageSource(SourcePlugin, Protocol):
-    """A source whose things are images."""
+    """A source whose things are images. Wherever an image may be named (FROM, ``from:``, a named context), the address
+    ``SCHEME://REST`` is one of the source offered as SCHEME: nothing more is needed than `resolve`."""
 
     def resolve(self, ref: str, platform: str) -> BaseImage:
-        """See `Resolver.image`."""
+        """See `Resolver.image`. `ref` is what follows ``SCHEME://``. The node it returns has the attribute ``platform``: by
+        that images are told from folders. Asked in every build, so it must be quick: what takes long is for `fetch`."""
+
+    # What follows is for sources of images that are registries, or that leave layers where they are.
 
     def document(self, ref: str, digest: str = "") -> tuple[str, bytes]:
         """Media type and bytes of what `ref` stands for, or of another document of its repository. Raises
         `RegistryError`, `CorruptBlob`."""
 
-    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
-        """A stream of the blob's bytes from where it came (`origin` is what `fetch` left in the store's layer row).
+    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
+        """A stream of the blob's bytes from `offset` on, from where it came (`origin` is what `fetch` left in the store's
+        layer row).
 
         The caller verifies the digest. Raises `RegistryError`.
         """
@@ -247,6 +252,11 @@ class Availability:
 
 class Worker(Protocol):
     """Executes one instruction at a time."""
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What it can do here beyond plain steps on files: names of `img.abilities`. Asked for after `probe` only, and
+        before anything runs: a build that needs more fails at once."""
 
     def probe(self) -> Availability:
         """Try, cheaply, whether this backend works here. Never raises."""
@@ -289,6 +299,10 @@ class Made(NamedTuple):
 class GraphBackend(Protocol):
     """Takes the whole definition. Used only when it is asked for by name: what a build is given (its files, its secrets)
     leaves this process for it."""
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """As of `Worker`."""
 
     def probe(self) -> Availability: ...
 

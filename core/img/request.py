@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -43,6 +43,8 @@ class Options:
     """Where new cache mounts start from, in order: attributes as for `cache_from`."""
     cache_mount_to: tuple[Mapping[str, str], ...] = ()
     """Where cache mounts are kept that the build used."""
+    timeout: float = 0
+    """Seconds that all of it may take; 0 is no limit. The time of a step is in `Confinement.resources`."""
     secrets: Mapping[str, SecretSource] = field(default_factory=dict)
     ssh: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Agents by id: the path of one agent's socket, or of one or more key files."""
@@ -71,6 +73,16 @@ class Request(Options):
 
 
 @dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """What became of one step: `cached`, or made in so many `seconds`; `why` says what changed since the last build."""
+
+    title: str
+    cached: bool
+    seconds: float = 0.0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BuildResult:
     """(name, manifest digest) of each image now in the store, a line for people per output, warnings."""
 
@@ -80,22 +92,45 @@ class BuildResult:
     snapshots: tuple[Snapshot, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the exporters say for programs: see `img.ports.Exported`."""
+    steps: tuple[StepOutcome, ...] = ()
+    """The steps in the order they ended; filled in by `img.build` and its like."""
+
+    @property
+    def digest(self) -> str:
+        """The digest of the image's manifest, or of the index of several platforms; empty if no output made one."""
+        return str(self.facts.get("containerimage.digest") or "")
+
+    @property
+    def image_id(self) -> str:
+        """What docker calls the image's id: the digest of its configuration; empty for an index."""
+        return str(self.facts.get("containerimage.config.digest") or "")
+
+    def _repr_html_(self) -> str:
+        """As Jupyter shows it: text in tables, everything escaped."""
+        from img.ir.page import table
+
+        rows = [("image", f"{name} {digest}") for name, digest in self.images] or [("digest", self.digest)]
+        rows += [("output", line) for line in self.lines]
+        rows += [("warning", advice.message) for advice in self.warnings]
+        steps = [(s.title, "cached" if s.cached else f"{s.seconds:.2f} s", s.why) for s in self.steps]
+        return table(("", "build"), rows) + (table(("step", "", "why"), steps) if steps else "")
 
 
-def build_file(request: Request) -> Path:
-    """Where the build file is. Raises `UsageError` naming what was looked for, and what is there."""
+def build_file(request: Request, names: Sequence[str] = DEFAULT_FILES) -> Path:
+    """Where the build file is, by one of `names` if the request has none. Raises `UsageError` naming what was looked for,
+    and what is there."""
     if request.file:
         path = Path(request.file)
         if not path.is_file():
             raise UsageError(f"there is no build file {request.file}", hint="-f is relative to the current folder")
         return path
-    for name in DEFAULT_FILES:
+    for name in names:
         path = Path(request.context) / name
         if path.is_file():
             return path
     there = sorted(name for name in os.listdir(request.context) if "ockerfile" in name or "ontainerfile" in name)
     hint = f"there is {', '.join(there[:5])}: name it with -f" if there else "name one with -f"
-    raise UsageError(f"there is no {DEFAULT_FILES[0]} in {request.context}", hint=hint)
+    raise UsageError(f"there is no {names[0]} in {request.context}", hint=hint)
 
 
 def shown(file: Path) -> str:

@@ -10,24 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from img import backends, events, graphs, outputs
-from img.caching import Caching, Solved
-from img.engine import Engine, Sources
-from img.errors import CacheLost, Cancelled, ImgError, UsageError
+from img import backends, events, outputs
+from img.deadline import deadline
+from img.engine import Engine
+from img.errors import Cancelled, ImgError, UsageError
 from img.ir.definition import Definition
-from img.ir.nodes import Copy, Node
 from img.ir.values import Confinement, Network
-from img.ir.walk import topological
-from img.mounts import mounts_of
-from img.observe import Feed, tell_cached
+from img.making import Making
+from img.observe import Feed
 from img.plan import Answers, make_definition
 from img.plugin.offers import Offer
 from img.plugin.registry import Registry
-from img.ports import Availability, Folder, FrontendRequest, GraphBackend, Report, Reporter, Snapshot, Worker
+from img.ports import Availability, FrontendRequest, Report, Reporter, Worker
 from img.request import BuildResult, Options, Request
-from img.room import limited
-from img.solver.explain import Journal, read
-from img.solver.lookup import Cache
 from img.syntax import chosen
 
 if TYPE_CHECKING:
@@ -43,14 +38,25 @@ __all__ = ["BuildResult", "Options", "Request", "Session"]
 
 
 class Session:
-    """Use as a context manager. Not for several builds at once; several sessions on one `root` are fine."""
+    """Use as a context manager. Not for several builds at once; several sessions on one `root` are fine.
 
-    def __init__(self, root: Path, settings: Mapping[str, str] | None = None, registry: Registry | None = None) -> None:
+    `credentials` are (user, password) by registry host; they go before all others, and are kept nowhere.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        settings: Mapping[str, str] | None = None,
+        registry: Registry | None = None,
+        credentials: Mapping[str, tuple[str, str]] | None = None,
+    ) -> None:
         self.root = Path(root)
         self.registry = registry or Registry.discover(cache=self.root)
         self.engine = Engine(self.root, settings or {}, self.registry)
+        self.engine.logins = dict(credentials or {})
         self._name = ""
         self._stopped = False
+        self._over = False
 
     def __enter__(self) -> Session:
         return self
@@ -66,6 +72,11 @@ class Session:
         """Stop the running build. Safe from a signal handler and from any thread."""
         self._stopped = True
         self.engine.cancel()
+
+    def stop(self) -> None:
+        """Cancel what runs, and all that this session would begin after it. Safe from any thread, at any time."""
+        self._over = True
+        self.cancel()
 
     def close(self) -> None:
         self.engine.close()
@@ -111,9 +122,11 @@ class Session:
         return chosen(self.registry, request, name, text), asked
 
     def _confined(self, given: Confinement) -> Confinement:
-        """What a build without network says of every step: it belongs to their keys, as all of a confinement does."""
-        if given.network is Network.DEFAULT and self.engine.settings.get("network") == Network.NONE.value:
-            return replace(given, network=Network.NONE)
+        """What a build without network, or with one of its own, says of every step: it belongs to their keys, as all of
+        a confinement does but its resources."""
+        said = self.engine.settings.get("network")
+        if given.network is Network.DEFAULT and said in (Network.NONE.value, Network.SANDBOX.value):
+            return replace(given, network=Network(said))
         return given
 
     def _open(self, request: Request, need_file: bool = True) -> Main:
@@ -158,19 +171,7 @@ class Session:
                 tuple(dict.fromkeys(advice for one in definitions for advice in one.warnings)),
             )
             self._name = "\n".join([requests[0].context, requests[0].file, *(request.target for request in requests)])
-            self._begin(joined)
-            rest = iter(self._made(joined, requests[0], [output for each in wanted for output in each]))
-            return [
-                outputs.export(self.engine, one, [next(rest) for _ in one.targets], asked)
-                for one, asked in zip(definitions, wanted, strict=True)
-            ]
-
-    def _made(self, joined: Definition, options: Options, wanted: Sequence[outputs.Output]) -> Sequence[Snapshot]:
-        """What the targets of several requests yield."""
-        if (backend := backends.graph(self.engine, options.backend)) is None:
-            return self._solve(joined, options, Caching(self.engine, options)).snapshots
-        farm = graphs.Farm.of(options, backend, wanted, alone=False)
-        return farm.snapshots(self.engine, joined, self._cache(options))
+            return self._making(requests[0]).several(joined, definitions, wanted)
 
     def build_definition(
         self,
@@ -180,74 +181,44 @@ class Session:
         observers: Sequence[Reporter] = (),
     ) -> BuildResult:
         """Build a graph that the caller made. `contexts` are the folders of its ``local`` sources, by name."""
+        return self.build_made(lambda: definition, options, contexts, observers)
+
+    def build_made(
+        self,
+        make: Callable[[], Definition],
+        options: Options = Options(),
+        contexts: Mapping[str, Path] | None = None,
+        observers: Sequence[Reporter] = (),
+    ) -> BuildResult:
+        """`build_definition` of what `make` makes when events are watched already: it may ask registries."""
         self.engine.contexts = dict(contexts or {})
         self.engine.origins, self.engine.given = {}, {}
         self._given(options)
-        self._name = "a definition"
-        return self._build(lambda: definition, options, observers)
+        self._name = "\n".join(["a definition", *sorted(map(str, self.engine.contexts.values())), *options.tags])
+        return self._build(make, options, observers)
 
     def _build(self, make: Callable[[], Definition], options: Options, observers: Sequence[Reporter]) -> BuildResult:
-        with self.observed(observers):
-            wanted = outputs.chosen(self.engine, options)
-            if (backend := backends.graph(self.engine, options.backend)) is not None:
-                return self._farm_out(make, options, wanted, backend)
-            caching = Caching(self.engine, options)
-            mounts = self.engine.cache_mounts = mounts_of(self.engine, options)
-            self._begin(definition := make())
-            with limited(self.engine):
-                result = self._finish(definition, options, caching, wanted)
-            if mounts is not None:
-                return replace(result, lines=(*result.lines, *mounts.save()))
-            return result
+        with self.observed(observers), deadline(self.engine, options.timeout, self.cancel):
+            return self._making(options).one(make, outputs.chosen(self.engine, options))
 
-    def _farm_out(
-        self, make: Callable[[], Definition], options: Options, wanted: Sequence[outputs.Output], backend: GraphBackend
-    ) -> BuildResult:
-        """A build on a backend that takes the whole graph."""
-        farm = graphs.Farm.of(options, backend, wanted)
-        self._begin(definition := make())
-        with limited(self.engine):
-            return farm.result(self.engine, definition, self._cache(options))
-
-    def _finish(
-        self, definition: Definition, options: Options, caching: Caching, wanted: Sequence[outputs.Output]
-    ) -> BuildResult:
-        """Make the goals and write them out. What turns out to be lost from a remote cache is made after all."""
-        while True:
-            try:
-                solved = self._solve(definition, options, caching)
-                result = outputs.export(self.engine, caching.embed(definition, solved), solved.snapshots, wanted)
-                break
-            except CacheLost as error:
-                if self._stopped:
-                    raise Cancelled from error
-                self.engine.resume()
-                if not caching.forget(error):
-                    raise
-        if options.cache_to:
-            lines = caching.save(definition, solved, read(self.store, self._name) or ())
-            return replace(result, lines=(*result.lines, *lines))
-        return result
-
-    def _begin(self, definition: Definition) -> None:
-        """Tell observers what is advised, and which steps there are."""
-        for advice in definition.warnings:
-            told = events.Warning(advice.message, advice.place, time.monotonic(), advice.rule, advice.url)
-            self.engine.emit(told)
-        nodes = topological(target.root for target in definition.targets)
-        steps = tuple((node.digest, node.notes.title) for node in nodes if node.notes.title)
-        self.engine.emit(events.BuildStarted(steps, time.monotonic()))
+    def _making(self, options: Options) -> Making:
+        return Making(self.engine, options, lambda: self._name, lambda: self._stopped)
 
     @contextmanager
     def observed(self, observers: Sequence[Reporter]) -> Iterator[None]:
         """Events go to `observers` for the time of one command."""
         started, ok = time.monotonic(), False
         share = self.store.using()
-        feed = Feed(observers)
+        feed = Feed(observers, self.registry.author, lambda: self.registry.load("reporter", "plain")(self.engine))
         self.engine.reset()
         self._stopped = False
         self.engine.sink = feed.emit
+        self.registry.tell = feed.warn
+        for words in self.registry.told:
+            feed.warn(words)
         try:
+            if self._over:
+                raise Cancelled
             yield
             ok = True
         finally:
@@ -256,73 +227,13 @@ class Session:
             feed.emit(events.BuildDone(ok, now - started, now))
             feed.close()
             self.engine.sink = lambda event: None
+            self.registry.tell = lambda words: None
 
     def _given(self, options: Options) -> None:
         self.engine.secrets = dict(options.secrets)
         self.engine.agents = dict(options.ssh)
         if options.pull:
             self.engine.settings["pull"] = options.pull
-
-    def _solve(self, definition: Definition, options: Options, caching: Caching) -> Solved:
-        goals = [target.root for target in definition.targets]
-        nodes = topological(goals)
-        cache = self._cache(options)
-        cache.pin_all(goals)
-        journal = self._journal(cache, nodes)
-        known = [snapshot for goal in goals if (snapshot := cache.goal(goal)) is not None]
-        if len(known) == len(goals):
-            tell_cached(self.engine.emit, nodes)
-            self.store.records.touch([cache.pinned(goal).digest for goal in goals])
-            journal.close()
-            return Solved(cache, known)
-        if caching.wanted and not options.no_cache:
-            cache.remote = remotes = caching.remotes()
-            journal.elsewhere = remotes.steps
-        self.engine.warm()
-        from img.solver.run import STEPS, Solver
-
-        steps_at_once = int(self.engine.settings.get("steps") or STEPS)
-        self.store.sweep()
-        self.engine.busy = True
-        try:
-            worker = backends.on_demand(self.engine, options.backend)
-            solver = Solver(cache, worker, self.engine, steps_at_once, journal=journal, room=self.store.blobs.room)
-            snapshots = solver.solve(goals)
-        finally:
-            self.engine.busy = False
-            journal.close()
-        self._expected(journal, options)
-        return Solved(cache, snapshots)
-
-    def _cache(self, options: Options) -> Cache:
-        fresh = frozenset(name.lower() for name in options.no_cache_filter)
-        return Cache(
-            self.store,
-            Sources(self.engine),
-            self._select,
-            lambda node: options.no_cache or node.notes.group.lower() in fresh,
-        )
-
-    def _journal(self, cache: Cache, nodes: Sequence[Node]) -> Journal:
-        from functools import partial
-
-        from img.solver.contents import keep_listing
-
-        return Journal(self.store, self._name, nodes, cache.pinned, partial(keep_listing, self.engine))
-
-    def _expected(self, journal: Journal, options: Options) -> None:
-        """Raises `ImgError` if a step ran that ``--expect-cached`` wants to be cached."""
-        from fnmatch import fnmatchcase
-
-        ran = [r for r in journal.ran if any(fnmatchcase(r.title, f"*{p}*") for p in options.expect_cached)]
-        if ran:
-            lines = "; ".join(f"{one.title}: {one.why}" for one in ran)
-            raise ImgError(f"{len(ran)} steps ran that were expected to be cached: {lines}", hint="see img explain")
-
-    def _select(self, node: Copy, source: Folder | Snapshot) -> str:
-        from img.solver.contents import selection_digest
-
-        return selection_digest(self.engine, node, source)
 
     # --- backends ------------------------------------------------------------------------------------------
 

@@ -20,6 +20,25 @@ def size_of(text: str, name: str) -> int:
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
 
 
+def seconds_of(text: str, name: str) -> float:
+    """Seconds of a duration like ``1h30m`` or ``90`` (seconds); 0 for none. Raises `UsageError` naming `name`."""
+    if text in ("", "0"):
+        return 0
+    import re
+
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        total = float(text)
+    else:
+        units = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+        parts = re.findall(r"([0-9]*\.?[0-9]+)(ns|us|µs|ms|s|m|h)", text)
+        if not parts or "".join(number + unit for number, unit in parts) != text:
+            raise UsageError(f"invalid {name} {text!r}", hint="a duration, e.g. 90s, 10m or 1h30m")
+        total = sum(float(number) * units[unit] for number, unit in parts)
+    if not 0 < total < 1e9:
+        raise UsageError(f"invalid {name} {text!r}", hint="a duration of more than nothing, e.g. 90s or 10m")
+    return round(total, 9)
+
+
 def default_root(environ: Mapping[str, str]) -> Path:
     """The store's folder: ``$IMG_ROOT``, else ``$XDG_DATA_HOME/img``, else ``~/.local/share/img``."""
     if root := environ.get("IMG_ROOT"):

@@ -25,7 +25,7 @@ from img.oci.closure import OneImage
 from img.oci.compress import decompressed
 from img.oci.retell import members
 from img.oci.spec import Descriptor, Manifest
-from img.outputs import NAMED
+from img.outputs import IMAGES
 from img.ports import Reporter
 from img.request import Options, Request
 from img.session import Session
@@ -67,7 +67,7 @@ def build_twice(session: Session, request: Request, observers: Sequence[Reporter
     raises."""
     definition = session.definition(request)
     contexts = dict(session.engine.contexts)
-    form = next((dict(o) for o in request.outputs if o.get("type") in NAMED), {})
+    form = next((dict(o) for o in request.outputs if o.get("type") in IMAGES), {})
     output = {"type": "image", "name": NAME, **{key: form[key] for key in FORM if key in form}}
     given = {field.name: getattr(request, field.name) for field in fields(Options)}
     options = Options(
@@ -112,7 +112,7 @@ def _cancelled_with(session: Session, fresh: Session) -> Iterator[None]:
 def _lend(store: Store, fresh: Store, definition: Definition) -> None:
     """Give the bases that `definition` stands on to the fresh store, as far as `store` has them."""
     for node in topological([target.root for target in definition.targets]):
-        if not isinstance(node, Source) or node.scheme not in ("docker-image", "oci-layout"):
+        if not isinstance(node, Source) or not node.is_image:
             continue
         digest = node.ref.rpartition("@")[2]
         if not is_digest(digest) or not store.blobs.has(digest):

@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from img.ambient import surroundings
 from img.plugin.registry import OURS, Registry
 from img.session import Session
 from img.settings import default_root
-from img_cli.config import values
-
-PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 
 state: dict[str, str] = {}
 """Global options of this command line: ``root`` and ``plugins``, set before the command runs."""
@@ -50,42 +48,6 @@ def disabled() -> frozenset[str]:
 
 def settings(registry: Registry, extra: Mapping[str, str]) -> dict[str, str]:
     """Every setting that a plugin declares, from wherever it has its value, and `extra` over them."""
-    known = values(registry.settings, os.environ)
-    found = {value.setting.name: value.value for value in known}
-    given = {value.setting.name for value in known if value.origin} | {name for name, value in extra.items() if value}
-    found["given"] = " ".join(sorted(given))
-    found["auth_file"] = ":".join(_auth_files())
-    found["path"] = os.environ.get("PATH", "")
-    found.update(_registries())
-    found.update({name: value for name, value in extra.items() if value})
-    return found
-
-
-def _registries() -> dict[str, str]:
-    """What the plugins for registries want to know of the environment: configuration files and proxies."""
-    get = os.environ.get
-    home = get("HOME", "")
-    return {
-        "home": home,
-        "config_home": get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else ""),
-        "docker_config": get("DOCKER_CONFIG") or (f"{home}/.docker" if home else ""),
-        "registry_auth_file": get("REGISTRY_AUTH_FILE", ""),
-        "registries_conf": get("CONTAINERS_REGISTRIES_CONF", ""),
-        "buildkit_host": get("BUILDKIT_HOST", ""),
-        "docker_host": get("DOCKER_HOST", ""),
-        **{name: _proxy(name) for name in PROXIES},
-    }
-
-
-def _proxy(name: str) -> str:
-    return os.environ.get(name) or os.environ.get(name.upper()) or ""
-
-
-def _auth_files() -> list[str]:
-    home = os.environ.get("HOME", "")
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    config = os.environ.get("DOCKER_CONFIG") or (f"{home}/.docker" if home else "")
-    files = [os.environ.get("REGISTRY_AUTH_FILE", "")]
-    files.append(f"{runtime}/containers/auth.json" if runtime else "")
-    files.append(f"{config}/config.json" if config else "")
-    return [file for file in files if file]
+    found = surroundings(registry.settings, os.environ)
+    told = {name: value for name, value in extra.items() if value}
+    return {**found, **told, "given": " ".join(sorted({*found["given"].split(), *told}))}

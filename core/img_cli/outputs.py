@@ -18,7 +18,7 @@ def outputs(given: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
         if not given["tag"]:
             raise UsageError("--push needs a name", hint="name the image with -t HOST/NAME:TAG")
         found.append({"type": "registry"})
-    if given["load"] or (given["push"] and not given["output"]):
+    if given["load"]:
         found.append({"type": "image"})
     if [attrs.get("dest") for attrs in found].count("-") > 1:
         raise UsageError("only one output can go to standard output", hint="give the others dest=FILE")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from img.plugin.mark import hookimpl
 from img.plugin.offers import Offer, Setting
 
+img_contract = 1
 _ = "img_plugins."
 
 
@@ -20,6 +21,7 @@ def img_offers() -> Iterable[Offer]:
             _ + "backends.chroot.backend:ChrootBackend",
         ),
         Offer("backend", "runc", "containers of runc, crun or youki", _ + "backends.runc.backend:RuncBackend"),
+        Offer("backend", "containerd", "tasks of containerd", _ + "backends.containerd.backend:ContainerdBackend"),
         Offer("backend", "buildkit", "whole builds on a BuildKit", _ + "backends.buildkit.backend:BuildkitBackend"),
         Offer("source", "local", "a folder of this machine", _ + "sources.local:LocalSource"),
         Offer(
@@ -35,6 +37,12 @@ def img_offers() -> Iterable[Offer]:
         Offer("exporter", "registry", "pushed to a registry", _ + "exporters.registry:RegistryExporter"),
         Offer("exporter", "oci", "an OCI image layout, as tar or folder", _ + "exporters.oci:OciExporter"),
         Offer("exporter", "docker", "an archive that docker load takes", _ + "exporters.oci:DockerExporter"),
+        Offer(
+            "exporter",
+            "containerd",
+            "into containerd, for ctr and kubelets",
+            _ + "exporters.containerd.exporter:ContainerdExporter",
+        ),
         Offer("exporter", "tar", "the root filesystem as a tar", _ + "exporters.tar:TarExporter"),
         Offer("exporter", "local", "the root filesystem as a folder", _ + "exporters.local:LocalExporter"),
         Offer("exporter", "buildkit", "an exporter of BuildKit's own", _ + "backends.buildkit.own:OwnExporter"),
@@ -53,7 +61,7 @@ def img_offers() -> Iterable[Offer]:
 @hookimpl
 def img_settings() -> Iterable[Setting]:
     return [
-        Setting("network", "the network of steps that do not say: host or none", "IMG_NETWORK", "host"),
+        Setting("network", "the network of steps that do not say: host, none or sandbox", "IMG_NETWORK", "host"),
         Setting("steps", "how many steps run at once", "IMG_STEPS", "64"),
         Setting("cache_deadline", "seconds that a remote cache is waited for", "IMG_CACHE_DEADLINE", "5"),
         Setting("pull", "when to ask the registry for a base: missing, always or never", "IMG_PULL", "missing"),
@@ -64,6 +72,13 @@ def img_settings() -> Iterable[Setting]:
         ),
         Setting("registries", "the file that says how registries are reached: registries.toml", "IMG_REGISTRIES"),
         Setting("runtime", "the OCI runtime of the backend runc, by name or path", "IMG_RUNTIME", ""),
+        Setting(
+            "containerd_address",
+            "the socket of containerd",
+            "IMG_CONTAINERD_ADDRESS CONTAINERD_ADDRESS",
+            "/run/containerd/containerd.sock",
+        ),
+        Setting("containerd_namespace", "containerd's namespace for the backend", "IMG_CONTAINERD_NAMESPACE", "img"),
         Setting("buildkit_address", "where the backend buildkit is (else BUILDKIT_HOST)", "IMG_BUILDKIT_ADDRESS"),
         Setting("buildkit_tls_ca", "who signed the certificate of a tcp:// BuildKit", "IMG_BUILDKIT_TLS_CA"),
         Setting("buildkit_tls_cert", "our certificate for a tcp:// BuildKit", "IMG_BUILDKIT_TLS_CERT"),

@@ -95,3 +95,8 @@ def emulating(*argv: str) -> list[str]:
         'printf %s "$0" > /proc/sys/fs/binfmt_misc/register && exec "$@"'
     )
     return [sys.executable, "-c", SCRIPT, "sh", "-c", script, entry, *argv]
+
+
+def on_processor(model: str, *argv: str) -> list[str]:
+    """The command line that runs `argv` on an x86-64 processor of another kind, e.g. ``Nehalem``."""
+    return [str(_package("qemu-user-static", "amd64") / "usr/bin/qemu-x86_64-static"), "-cpu", model, *argv]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -174,6 +176,28 @@ def test_twelve_sleeping_stages_sleep_together(busybox: str, work: Path) -> None
     alone = timed(1)
     together = timed(12)
     assert together < 3 * alone, (together, alone)
+
+
+def test_a_layer_is_packed_while_the_next_step_runs(busybox: str, work: Path) -> None:
+    """The second step waits for an answer that comes when the first one's blob is in the store."""
+    blobs = work / "store/blobs/sha256"
+
+    def packed() -> bool:
+        return any(300_000 < blob.stat().st_size < 400_000 for blob in blobs.iterdir() if blob.is_file())
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        steps = "RUN head -c 300000 /dev/urandom > /noise\nRUN nc 127.0.0.1 PORT\nRUN true\n"
+        (work / "Dockerfile").write_text(f"FROM {busybox}\n" + steps.replace("PORT", str(server.getsockname()[1])))
+        with ThreadPoolExecutor(1) as pool:
+            build = pool.submit(builders.img, "build", "-t", "ahead", str(work), root=work / "store")
+            step, _ = server.accept()
+            with step:
+                deadline = time.monotonic() + 60
+                while not packed() and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                assert packed()
+            assert build.result().returncode == 0, build.result().stderr
 
 
 def test_a_cached_build_costs_less_than_three_imports_of_typer(busybox: str, work: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from img.testing.caches import CacheConformance
 from tests.peers import builders, servers
 
 pytestmark = pytest.mark.real
@@ -17,8 +19,8 @@ pytestmark = pytest.mark.real
 FILE = "FROM scratch\nCOPY a /\nFROM scratch\nCOPY --from=0 /a /b\nCOPY a /c\n"
 
 
-@pytest.fixture
-def endpoint(work: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = servers.free_port()
     argv = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     url = f"http://127.0.0.1:{port}"
@@ -35,7 +37,7 @@ def endpoint(work: Path) -> Iterator[str]:
         ]
         return subprocess.run(put, capture_output=True, check=False).returncode == 0
 
-    with servers.running(argv, work / "moto.log", ready):
+    with servers.running(argv, tmp_path_factory.mktemp("moto") / "log", ready):
         yield url
 
 
@@ -77,3 +79,16 @@ def test_a_bucket_that_is_not_there(work: Path) -> None:
     assert "can't be used" in done.stderr
     assert "Traceback" not in done.stderr
     assert "very-hidden" not in done.stderr
+
+
+class TestConformance(CacheConformance):
+    cache = "s3"
+    url: ClassVar[str]
+
+    @pytest.fixture(autouse=True)
+    def bucket(self, endpoint: str) -> None:
+        type(self).url = endpoint
+
+    def attrs(self, folder: Path, writes: bool) -> Mapping[str, str]:
+        keys = {"access_key_id": "k", "secret_access_key": "s", "prefix": f"{folder.parent.name}/"}
+        return {"bucket": "caches", "endpoint_url": self.url, **keys}

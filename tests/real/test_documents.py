@@ -1,5 +1,5 @@
-"""Five apps on real bases, each as a Dockerfile, in YAML and in TOML, built from nothing: one image digest. Converted
-with ``img convert`` to each other form they stay that image."""
+"""Five apps on real bases, each as a Dockerfile, in YAML, in TOML and as a program, built from nothing: one image digest.
+Converted with ``img convert`` to each other form they stay that image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import img
 from tests.documents.apps import APPS, App
+from tests.documents.programs import PROGRAMS
 from tests.peers import builders, flatten
 
 pytestmark = pytest.mark.real
@@ -55,6 +57,9 @@ def test_one_digest(name: str, busybox: str, debian: str, work: Path) -> None:
         there = builders.img("convert", "--to", form, str(folder / "Dockerfile"), root=work / "store")
         assert there.returncode == 0, there.stderr
         assert digest(app, work, form, there.stdout) == wanted, there.stdout
+    output = img.output("image", name="app:1", rewrite_timestamp=True)
+    made = img.build(PROGRAMS[name](base, folder), root=work / "program-store", epoch=1700000000, outputs=output)
+    assert made.digest == wanted
 
 
 @pytest.mark.timeout(300)

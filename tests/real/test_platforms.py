@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.peers import builders, emulators
 from tests.peers.builders import img
+from tests.peers.packing import PACKING
 from tests.peers.servers import Registry
 
 pytestmark = pytest.mark.real
@@ -132,3 +134,12 @@ def test_with_an_emulator_it_just_works(both: str, registry: Registry, work: Pat
     assert "aarch64" in done.stderr
     assert done.stderr.count("steps for linux/arm64 are emulated here (qemu-aarch64-static)") == 1
     assert len(json.loads(raw(name))["manifests"]) == 2
+
+
+def test_another_processor_packs_the_same_bytes() -> None:
+    """Libraries of compression choose their code by what the processor can do; layers must come out the same."""
+    argv = [sys.executable, "-c", PACKING]
+    ours = subprocess.run(argv, check=True, capture_output=True).stdout
+    other = subprocess.run(emulators.on_processor("Nehalem", *argv), check=True, capture_output=True).stdout
+    assert len(ours.splitlines()) == 10
+    assert other == ours

@@ -18,8 +18,12 @@ class FilesExporter:
 
     def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> Exported:
         """Write the list; returns its name."""
-        if set(attrs) != {"dest"}:
-            raise UsageError("--output type=files takes dest, and nothing else")
+        if unknown := sorted(set(attrs) - {"dest"}):
+            raise UsageError(f"--output type=files has no attribute {unknown[0]!r}", hint="it has: dest")
+        if not attrs.get("dest"):
+            raise UsageError("--output type=files needs dest=…")
+        if len(exports) != 1:
+            raise UsageError("--output type=files takes one platform", hint="build for one at a time")
         trees = self._host.store.layers.trees(exports[0].snapshot)
         names = self._host.sandbox.call("img_example.exporter:names", trees)
         prefix = self._host.settings.get("files_prefix", "")

@@ -43,7 +43,7 @@ def open_main(engine: Engine, request: Request, need_file: bool = True) -> Main:
         return _from_folder(engine, request, need_file)
     from img.contexts import remote
 
-    source = remote.source_of(request.context, request.args)
+    source = remote.source_of(request.context, request.args, engine)
     if source is None:
         remote.need_folder(request.context)
         raise UsageError(f"the context {request.context} can't be used")
@@ -80,7 +80,7 @@ def _from_folder(engine: Engine, request: Request, need_file: bool) -> Main:
     if request.file == "-" or "://" in request.file:
         return _with_file(engine, request, folder, None, need_file)
     try:
-        file = build_file(request)
+        file = build_file(request, _names(engine, request))
     except UsageError:
         if need_file or request.file:
             raise
@@ -88,6 +88,14 @@ def _from_folder(engine: Engine, request: Request, need_file: bool) -> Main:
     text = _read(file)
     path = inside(file, folder)
     return Main(folder, shown(file), text, {"path": path} if path else {"path": "", **_beside(file)})
+
+
+def _names(engine: Engine, request: Request) -> tuple[str, ...]:
+    """What a build file may be called: what the frontend that was asked for says, else the usual names."""
+    for offer, _ in engine.registry.offers("frontend") if request.frontend else ():
+        if offer.name == request.frontend and offer.files:
+            return offer.files
+    return DEFAULT_FILES
 
 
 def _beside(file: Path) -> dict[str, str]:
@@ -117,7 +125,8 @@ def _with_file(engine: Engine, request: Request, folder: Path, source: Source | 
         return Main(folder, "Dockerfile", read_text(_stdin(request), STDIN), {"path": ""}, source)
     if "://" in request.file:
         return Main(folder, request.file, _fetched(engine, request.file), {"path": ""}, source)
-    for name in (os.path.normpath(request.file).lstrip("/"),) if request.file else DEFAULT_FILES:
+    names = _names(engine, request)
+    for name in (os.path.normpath(request.file).lstrip("/"),) if request.file else names:
         text = read_inside(folder, name)
         if text is not None:
             return Main(folder, name, text, {"path": name}, source)
@@ -126,7 +135,7 @@ def _with_file(engine: Engine, request: Request, folder: Path, source: Source | 
     there = sorted(name for name in os.listdir(folder) if "ockerfile" in name or "ontainerfile" in name)
     where = STDIN if request.context == "-" else request.context
     raise UsageError(
-        f"there is no {request.file or DEFAULT_FILES[0]} in {where}",
+        f"there is no {request.file or names[0]} in {where}",
         hint=f"there is {', '.join(there[:5])}: name it with -f" if there else "-f is relative to that context",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from img.contexts import remote
+from img.contexts import remote, schemes
 from img.contexts.reading import read_inside
 from img.errors import UsageError
 from img.ir.nodes import Source
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from img.engine import Engine
 
 MAIN = "context"
-IMAGES = {"docker-image://": "docker-image", "oci-layout://": "oci-layout"}
 IGNORE = ".dockerignore"
 
 
@@ -50,11 +49,9 @@ def named(engine: Engine, name: str, platform: str) -> BaseImage | Source | None
     key = _key(engine, name, platform)
     if key is None:
         return None
-    value = engine.given[key]
-    for prefix, scheme in IMAGES.items():
-        if value.startswith(prefix):
-            found: BaseImage = engine.load("source", scheme).resolve(value.removeprefix(prefix), platform)
-            return found
+    image = schemes.image(engine, engine.given[key], platform)
+    if image is not None:
+        return image
     _open(engine, key)
     from img.files.patterns import read_ignore
 
@@ -71,7 +68,7 @@ def need_files(engine: Engine, name: str) -> str:
     key = _key(engine, name, "")
     if key is None:
         raise UsageError(f"there is no context named {name!r}", hint=f"--build-context {name}=…")
-    if engine.given[key].startswith(tuple(IMAGES)):
+    if schemes.names_image(engine, engine.given[key]):
         raise UsageError(f"the context {name!r} is an image, not a folder of files")
     _open(engine, key)
     return key
@@ -81,7 +78,7 @@ def modified(engine: Engine, name: str) -> int | None:
     """See `img.ports.Resolver.modified`."""
     if name not in engine.contexts:
         key = _key(engine, name, "")
-        if key is None or engine.given[key].startswith(tuple(IMAGES)):
+        if key is None or schemes.names_image(engine, engine.given[key]):
             return None
         name = need_files(engine, name)
     source = engine.origins.get(name)
@@ -102,7 +99,7 @@ def _open(engine: Engine, key: str) -> None:
     value = engine.given[key]
     import os
 
-    source = None if os.path.isdir(value) else remote.source_of(value)
+    source = None if os.path.isdir(value) else remote.source_of(value, engine=engine)
     if source is None:
         engine.contexts[key] = remote.need_folder(value)
         return

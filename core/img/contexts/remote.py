@@ -26,8 +26,8 @@ class Opened(NamedTuple):
     single: Path | None = None
 
 
-def source_of(text: str, args: Mapping[str, str] | None = None) -> Source | None:
-    """The source of files that a context's text names: git or http; None if it is no URL."""
+def source_of(text: str, args: Mapping[str, str] | None = None, engine: Engine | None = None) -> Source | None:
+    """The source of files that a context's text names: git, http, or with `engine` any plugin's; None if it is no URL."""
     from img.gitref import parse_git
 
     git = parse_git(text)
@@ -38,6 +38,10 @@ def source_of(text: str, args: Mapping[str, str] | None = None) -> Source | None
         return Source("git", git.url, tuple(sorted(attrs.items())))
     if text.lower().startswith(("http://", "https://")):
         return Source("http", text)
+    if engine is not None and "://" in text:
+        from img.contexts import schemes
+
+        return schemes.files(engine, text)
     return None
 
 

@@ -14,6 +14,7 @@ from img.digest import digest_of
 from img.files.entry import Entry, listing_digest
 from img.files.listing import read_listing, write_listing
 from img.files.modes import Mode
+from img.files.outline import outline_of, view_of
 from img.files.place import LayerDraft, Placing, newest, place, place_onto, retimed
 from img.files.select import Item, Selection, SnapshotTree, items_digest, select
 from img.files.trees import scan
@@ -46,13 +47,19 @@ def read_items(table: Table, listing: str) -> Iterator[Item]:
         yield Item(name, list(islice(entries, count)), list(islice(entries, folders)))
 
 
+def write_outline(layer: str, listing: str) -> None:
+    """Write the outline (`img.files.outline`) of a tree, or of a recipe's listing, to the new file `listing`."""
+    write_listing(listing, outline_of(layer))
+
+
 def place_items(base: Sequence[str], table: Table, listing: str, how: dict[str, Any], out: str) -> dict[str, Any]:
-    """Place items over the trees `base`, as `img.files.place` says, and write the layer's listing to `out`.
+    """Place items over `base` (trees, or outlines: `img.files.outline`), as `img.files.place` says, and write the layer's
+    listing to `out`.
 
     `how` has dest, owner (``user[:group]`` or empty), keep_owner, mode, folder, sources, parents and mtime. Returns the layer's
     ``id``.
     """
-    view = View(base)
+    view = view_of(base)
     entries = place(view, list(read_items(table, listing)), _placing(view, how))
     return _finish(retimed(entries, view, how["mtime"]), out, how["mtime"])
 
@@ -63,7 +70,7 @@ def place_unpacked(
     """`place_items` where the content of an unpacked archive, in `trees`, takes the place of its file: an item whose
     tree is not empty. What an archive holds keeps the modes it has there, and the owners unless ``--chown`` says whose
     it is."""
-    view = View(base)
+    view = view_of(base)
     placing = _placing(view, how)
     items = list(read_items(table, listing))
     draft = LayerDraft(view, newest(items))
@@ -95,7 +102,7 @@ def _place_tree(draft: LayerDraft, tree: str, target: str, owner: tuple[int, int
 
 def place_folder(base: Sequence[str], path: str, mode: int, owner: str, mtime: int | None, out: str) -> dict[str, Any]:
     """A layer with the folder `path`, made with `mode` and `owner` if it is not there, and its parents."""
-    view = View(base)
+    view = view_of(base)
     draft = LayerDraft(view, 0)
     draft.folders(view.resolve(path), find_owner(view, owner) if owner else (0, 0), mode)
     return _finish(retimed(draft.finished(), view, mtime), out, mtime)
@@ -105,7 +112,7 @@ def place_file(base: Sequence[str], path: str, entry: Sequence[Any], owner: str,
     """A layer with one new entry at `path`; a folder there gets it by its name. `entry` is (name, kind, mode, size,
     link, digest, source)."""
     name, kind, mode, size, link, digest, source = entry
-    view = View(base)
+    view = view_of(base)
     uid, gid = find_owner(view, owner) if owner else (0, 0)
     target = view.resolve(path, final=kind != "symlink")
     there = view.lstat(target)

@@ -116,19 +116,22 @@ class View:
             if part == "..":
                 del done[-1:]
                 continue
-            here = "/".join((*done, part))
-            entry = self._find(here) if final or pending else None
-            if entry is None or not stat.S_ISLNK(entry[1].st_mode):
+            target = self._link("/".join((*done, part))) if final or pending else None
+            if target is None:
                 done.append(part)
                 continue
             links += 1
             if links > LINKS:
                 raise FileError(f"too many symbolic links in {path}", hint="look for a link that leads to itself")
-            target = os.readlink(entry[0])
             if posixpath.isabs(target):
                 done.clear()
             pending[:0] = [piece for piece in target.split("/") if piece]
         return "/".join(done)
+
+    def _link(self, path: str) -> str | None:
+        """What the symlink at `path` says; None if there is none."""
+        found = self._find(path)
+        return os.readlink(found[0]) if found is not None and stat.S_ISLNK(found[1].st_mode) else None
 
     def open(self, path: str) -> int:
         """A descriptor of the file at `path` for reading. Raises `FileError` if there is no regular file."""

@@ -51,3 +51,9 @@ class Definition:
 
     targets: tuple[Target, ...]
     warnings: tuple[Advice, ...] = field(default=())
+
+    def _repr_svg_(self) -> str:
+        """As Jupyter shows it."""
+        from img.ir.picture import svg
+
+        return svg(self)

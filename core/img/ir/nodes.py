@@ -73,14 +73,21 @@ class Source(Node):
     """Files from outside the graph.
 
     `scheme` names a source plugin: ``docker-image`` (ref is a normalised name), ``local`` (ref is the context's
-    name, ``context`` for the main one), ``git``, ``http``, ``oci-layout``. `attrs` are sorted pairs that the
-    plugin documents; ``platform`` (``linux/amd64``) for docker-image.
+    name, ``context`` for the main one), ``git``, ``http``, ``oci-layout``, or a stranger's. `attrs` are sorted pairs that
+    the plugin documents. A source of images has ``platform`` (``linux/amd64``), and no other has it.
     """
 
     step = "SOURCE"
     scheme: str
     ref: str
     attrs: Pairs = ()
+    retry: int = field(default=0, kw_only=True)
+    """How often it is asked again when it fails; outside the identity."""
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it stands for an image: a whole filesystem. Others are folders of files."""
+        return any(name == "platform" for name, _ in self.attrs)
 
     def fields(self) -> Document:
         return {"scheme": self.scheme, "ref": self.ref, "attrs": dict(self.attrs)}
@@ -103,6 +110,8 @@ class Exec(Node):
     devices: tuple[Device, ...] = field(default=(), kw_only=True)
     proxies: Pairs = field(default=(), kw_only=True)
     """Proxy variables: given to the process, outside the identity."""
+    retry: int = field(default=0, kw_only=True)
+    """How often it is run again when it fails; outside the identity, as the confinement's resources are."""
 
     @property
     def inputs(self) -> tuple[Node, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from img.errors import Place
 
@@ -20,6 +20,7 @@ class Network(StrEnum):
     DEFAULT = "default"  # what the build as a whole says; the host's network unless told otherwise
     HOST = "host"
     NONE = "none"  # a namespace of its own with nothing but loopback
+    SANDBOX = "sandbox"  # a namespace of its own that leads outside by a user-mode network, not to the host's loopback
 
 
 class Security(StrEnum):
@@ -133,15 +134,69 @@ class Limit:
     hard: int
 
 
+HOSTNAME = "buildkitsandbox"
+"""What a step's machine is called unless something else is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """How much a step may use; 0 and empty are no limit. Outside the identity of nodes: a limit stops a step or slows it
+    down, and what it leaves when it ends well is the same."""
+
+    memory: int = 0
+    """Bytes."""
+    memory_swap: int = 0
+    """Bytes of memory and swap together, -1 for any; 0: twice `memory` where the kernel counts swap, as docker has it."""
+    cpu_quota: int = 0
+    """Microseconds of processor time in each `cpu_period`."""
+    cpu_period: int = 0
+    """Microseconds; 0 is 100,000."""
+    cpu_shares: int = 0
+    """Weight beside other cgroups, 2 to 262,144; 1,024 is what a cgroup has that nobody weighed."""
+    cpuset_cpus: str = ""
+    """Processors by number, e.g. ``0-2,7``."""
+    cpuset_mems: str = ""
+    pids: int = 0
+    """Processes and threads at one time."""
+    timeout: float = 0
+    """Seconds until the step's processes are killed."""
+
+    def document(self) -> dict[str, int | float | str]:
+        """The limits that are set, by name."""
+        return {name: value for name in _RESOURCES if (value := getattr(self, name))}
+
+    def within(self, other: Resources) -> Resources:
+        """Both: of two limits of a kind the tighter one, of what has no order this one's."""
+        mine, theirs = self.document(), other.document()
+        joined: dict[str, Any] = {**theirs, **mine}
+        for name in ("memory", "pids", "timeout"):
+            if name in mine and name in theirs:
+                joined[name] = min(getattr(self, name), getattr(other, name))
+        if "cpu_quota" in mine and "cpu_quota" in theirs:
+            tight = min((self, other), key=lambda one: one.cpu_quota / (one.cpu_period or CPU_PERIOD))
+            joined |= {"cpu_quota": tight.cpu_quota, "cpu_period": tight.cpu_period}
+        if "memory_swap" in joined and joined["memory_swap"] != -1:
+            joined["memory_swap"] = max(joined["memory_swap"], joined.get("memory", 0))
+        return Resources(**joined)
+
+
+CPU_PERIOD = 100_000
+"""Microseconds of a period in which processor time is counted, unless told otherwise."""
+
+_RESOURCES = tuple(Resources.__dataclass_fields__)
+
+
 @dataclass(frozen=True, slots=True)
 class Confinement:
     """Where and how tightly an Exec's process runs; the defaults are what a Dockerfile's RUN gets."""
 
     network: Network = Network.DEFAULT
     security: Security = Security.SANDBOX
-    hostname: str = "buildkitsandbox"
+    hostname: str = HOSTNAME
     hosts: Pairs = ()
     """Extra lines of /etc/hosts as (name, address)."""
     limits: tuple[Limit, ...] = field(default=())
     shm_size: int = 0
     """Bytes of /dev/shm; 0 is the backend's default of 64 MiB."""
+    resources: Resources = Resources()
+    """How much the process may use; outside the identity."""

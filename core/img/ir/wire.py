@@ -6,7 +6,7 @@
     {"target": "linux/amd64", "root": "sha256:…", "layers": […], "base_layers": 1, "config": {…}}
 
 Nodes come in topological order, so that a reader can act on each line as it comes. ``notes`` are for people and outside
-the digest. Reading checks every digest.
+the digest; so are ``proxies``, ``resources`` and ``retry``, which say how a step is run. Reading checks every digest.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from img.ir.values import (
     Mount,
     Network,
     Notes,
+    Resources,
     Secret,
     Security,
     Sharing,
@@ -49,8 +50,7 @@ def documents(definition: Definition) -> Iterator[Json]:
     yield {"img": VERSION, "stream": "definition", "warnings": [_advice(a) for a in definition.warnings]}
     for node in topological(target.root for target in definition.targets):
         document: Json = {"digest": node.digest, **node.document()}
-        if isinstance(node, Exec) and node.proxies:
-            document["proxies"] = dict(node.proxies)
+        document |= _beside(node)
         if notes := _notes(node.notes):
             document["notes"] = notes
         yield document
@@ -63,6 +63,19 @@ def documents(definition: Definition) -> Iterator[Json]:
             "config": target.config,
             "epoch": target.epoch,
         }
+
+
+def _beside(node: Node) -> Json:
+    """What a node says outside its identity, but notes: how it is run."""
+    document: Json = {}
+    if isinstance(node, Exec | Source) and node.retry:
+        document["retry"] = node.retry
+    if isinstance(node, Exec):
+        if node.proxies:
+            document["proxies"] = dict(node.proxies)
+        if resources := node.confinement.resources.document():
+            document["resources"] = resources
+    return document
 
 
 def load(text: str) -> Definition:
@@ -153,6 +166,7 @@ def _exec(d: Json, inputs: Sequence[Node], notes: Notes) -> Exec:
         _pairs(d["hosts"]),
         tuple(Limit(*limit) for limit in d["limits"]),
         d["shm_size"],
+        Resources(**d.get("resources", {})),
     )
     mounts = tuple(_mount(mount, inputs) for mount in d["mounts"])
     return Exec(
@@ -165,6 +179,7 @@ def _exec(d: Json, inputs: Sequence[Node], notes: Notes) -> Exec:
         confinement,
         devices=tuple(Device(*device) for device in d.get("devices", ())),
         proxies=_pairs(d.get("proxies", {})),
+        retry=d.get("retry", 0),
         notes=notes,
     )
 
@@ -207,7 +222,9 @@ def _copy(d: Json, inputs: Sequence[Node], notes: Notes) -> Copy:
 
 _READERS: dict[str, Callable[[Json, Sequence[Node], Notes], Node]] = {
     "SCRATCH": lambda d, i, notes: Scratch(notes=notes),
-    "SOURCE": lambda d, i, notes: Source(d["scheme"], d["ref"], _pairs(d["attrs"]), notes=notes),
+    "SOURCE": lambda d, i, notes: Source(
+        d["scheme"], d["ref"], _pairs(d["attrs"]), retry=d.get("retry", 0), notes=notes
+    ),
     "RUN": _exec,
     "COPY": _copy,
     "MKDIR": lambda d, i, notes: Mkdir(i[0], d["path"], d["mode"], d["owner"], mtime=d.get("mtime"), notes=notes),

@@ -120,8 +120,10 @@ class _Tree:
 
     def finish(self) -> None:
         """Set the folders' times, which writing into them has changed, and the modes that waited. A folder may have
-        been replaced since, also by a link, so the way to each is gone again without following any."""
+        been replaced since, also by a link, so the way to each is gone again without following any. Folders that the
+        layer does not hold have no time: 1970, since a COPY onto them takes it into its layer."""
         self._leave()
+        self._times.setdefault("", 0)
         for path in sorted(self._times, key=len, reverse=True):
             folder = self._reopen(path)
             if folder is None:
@@ -208,20 +210,23 @@ class _Tree:
             os.unlink(part, dir_fd=folder)
             os.mkdir(part, 0o755, dir_fd=folder)
             self._mark_opaque(folder, part)
+            self._times["/".join((*done, part))] = 0
             return None
         raise LayerError(f"the layer uses {'/'.join((*done, part))} as a folder, but it is a file")
 
     def _implicit(self, folder: int, done: list[str], part: str) -> str | None:
         """A folder the layer does not hold: like the one below, if there is one, else plain."""
         self.used_lower = True
-        below = self._lower.lstat("/".join((*done, part)))
+        path = "/".join((*done, part))
+        below = self._lower.lstat(path)
         if below is not None and below.kind == "symlink":
             return below.link
         os.mkdir(part, 0o755, dir_fd=folder)
+        self._times[path] = 0
         if below is not None and below.kind == "dir":
             inner = os.open(part, FOLDER, dir_fd=folder)
             try:
-                self._folder_attributes(inner, "/".join((*done, part)), below)
+                self._folder_attributes(inner, path, below)
             finally:
                 os.close(inner)
         return None
@@ -315,6 +320,9 @@ class _Tree:
         if entry.device == (0, 0):
             raise LayerError(f"{entry.path} is a device 0:0, which is overlayfs' own whiteout")
         kind = stat.S_IFCHR if entry.kind == "char" else stat.S_IFBLK
+        if self._records is not None:
+            os.mknod(name, stat.S_IFSOCK | 0o600, dir_fd=parent)
+            return True
         try:
             os.mknod(name, kind | 0o600, os.makedev(*entry.device), dir_fd=parent)
         except PermissionError:

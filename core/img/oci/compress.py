@@ -14,9 +14,7 @@ BLOCK = 1 << 20
 """Bytes of the tar in one independently compressed block."""
 WINDOW = 32 << 10
 LEVEL = 2
-"""gzip's default: the level at which isal is several times as fast as any other, at 0.9 of the ratio."""
-ISAL_LEVELS = (1, 2, 3)
-"""Levels that isal has; 0 and those above are zlib-ng's."""
+"""gzip's default: half again as fast as the next level, at 0.96 of its ratio. See docs/decisions/0028."""
 ZSTD_LEVEL = 3
 THREADS = 2
 MAX_OUTPUT = 1 << 20
@@ -88,12 +86,14 @@ _SYNC_FLUSH = 2
 
 
 def _deflater(level: int, before: bytes) -> Any:
-    """A raw deflate compressor; `before` is its dictionary."""
-    import importlib
+    """A raw deflate compressor; `before` is its dictionary.
 
-    library: Any = importlib.import_module("isal.isal_zlib" if level in ISAL_LEVELS else "zlib_ng.zlib_ng")
-    words = {"zdict": before} if before else {}
-    return library.compressobj(level, library.DEFLATED, -15, **words)
+    zlib-ng's, never isal's: isal is faster, but gives other bytes on another processor, and now and then in another
+    process (docs/decisions/0028)."""
+    from zlib_ng import zlib_ng
+
+    words: dict[str, Any] = {"zdict": before} if before else {}
+    return zlib_ng.compressobj(level, zlib_ng.DEFLATED, -15, **words)
 
 
 def zstd_chunks(chunks: Iterable[bytes], threads: int = THREADS, level: int = ZSTD_LEVEL) -> Iterator[bytes]:

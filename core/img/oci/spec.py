@@ -27,6 +27,15 @@ DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
+NONDISTRIBUTABLE = {
+    "application/vnd.oci.image.layer.nondistributable.v1.tar": OCI_LAYER,
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip": OCI_LAYER_GZIP,
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd": OCI_LAYER_ZSTD,
+    "application/vnd.docker.image.rootfs.foreign.diff.tar": DOCKER_LAYER,
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip": DOCKER_LAYER_GZIP,
+}
+"""Types of layers that are not pushed, with those of the same bytes that are (layer.md, "Non-Distributable Layers")."""
+
 MANIFESTS = (OCI_MANIFEST, DOCKER_MANIFEST)
 INDEXES = (OCI_INDEX, DOCKER_INDEX)
 OCI_TO_DOCKER = {
@@ -35,6 +44,10 @@ OCI_TO_DOCKER = {
     OCI_CONFIG: DOCKER_CONFIG,
     OCI_LAYER: DOCKER_LAYER,
     OCI_LAYER_GZIP: DOCKER_LAYER_GZIP,
+    "application/vnd.oci.image.layer.nondistributable.v1.tar": "application/vnd.docker.image.rootfs.foreign.diff.tar",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip": (
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+    ),
 }
 DOCKER_TO_OCI = {docker: oci for oci, docker in OCI_TO_DOCKER.items()}
 MAX_DOCUMENT = 4 << 20
@@ -65,6 +78,11 @@ class Descriptor:
         if self.artifact_type:
             document["artifactType"] = self.artifact_type
         return document
+
+    @property
+    def distributable(self) -> bool:
+        """Whether it may go to any registry: not a layer that is only to be had where it says."""
+        return not self.urls and self.media_type not in NONDISTRIBUTABLE
 
     @classmethod
     def from_json(cls, document: Json, where: str = "descriptor") -> Descriptor:

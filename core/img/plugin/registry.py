@@ -2,7 +2,7 @@
 
 Finding them takes entry points (importlib-metadata) and hooks (pluggy), which costs more than a whole cached build. So
 the light records that come out, the *index*, are kept in a file, under a key made from the modification times of the
-folders on sys.path: installing or removing a package changes one of them. Only this module and `specs` know pluggy.
+folders on sys.path: installing or removing a package changes one of them. Only `scan` and `specs` know pluggy.
 """
 
 from __future__ import annotations
@@ -11,26 +11,17 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from img.digest import sha256
 from img.errors import PluginError
-from img.plugin.offers import KINDS, Offer, Setting
+from img.plugin.offers import Offer, Setting
+from img.plugin.scan import OURS, Entry, manager, scan
 
-OURS = "img-build"
-"""The distribution that img itself comes in; its hooks are asked last."""
-
-
-class Entry(NamedTuple):
-    """One plugin package: its entry point's name and module, its distribution and version, its hooks' names."""
-
-    name: str
-    module: str
-    distribution: str
-    version: str
-    hooks: tuple[str, ...]
+__all__ = ["OURS", "Entry", "Registry"]
 
 
 class Registry:
@@ -48,20 +39,25 @@ class Registry:
         self.settings = tuple(settings)
         self.broken = dict(broken or {})
         """Entry points that could not be loaded, with the reason."""
+        self.told: list[str] = []
+        """Sentences about plugins that failed while they were used."""
+        self.tell: Callable[[str], None] = lambda words: None
+        """Who hears of them as they come."""
         self._hooks: Any = None
 
     @classmethod
     def discover(cls, disabled: frozenset[str] = frozenset(), cache: Path | None = None) -> Registry:
         """All installed plugins but those whose entry point or distribution is in `disabled`.
 
-        `cache` is the folder that keeps indexes, one for each sys.path; without it everything is looked up. Raises
-        `PluginError` if two packages offer the same thing, or an offer's kind is unknown.
+        `cache` is the folder that keeps indexes, one for each sys.path; without it everything is looked up. Packages that
+        break the contract are left out, with a sentence in `broken`.
         """
         key = _key(disabled)
         index = cache / f"plugins-{sha256(os.fsencode(':'.join(sys.path)))[7:15]}.json" if cache else None
         found = _read(index, key) if index else None
         if found is None:
-            found = _scan(disabled)
+            scanned = scan(disabled)
+            found = cls(scanned.entries, scanned.offers, scanned.settings, scanned.broken)
             if index:
                 _write(index, key, found)
         return found
@@ -72,6 +68,11 @@ class Registry:
 
     def names(self, kind: str) -> list[str]:
         return sorted(name for k, name in self._offers if k == kind)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The plugin packages."""
+        return tuple(self._entries)
 
     def distributions(self) -> dict[str, str]:
         """Version of each distribution with plugins."""
@@ -93,81 +94,93 @@ class Registry:
                 f"the {kind} {name!r} of {distribution} can't be loaded: {reason}",
                 hint=f"its offer says {offer.target}; reinstall or disable {distribution}",
             ) from error
-        return loaded
+        return self._tolerant(loaded, name) if kind == "reporter" and distribution != OURS else loaded
+
+    def _tolerant(self, make: Callable[..., Any], name: str) -> Callable[..., Any]:
+        """A maker of a stranger's reporter; if it fails, the plain one is made instead."""
+
+        def made(host: Any) -> Any:
+            try:
+                return make(host)
+            except Exception as error:
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                self.trouble(f"{self.title('reporter', name)} can't be made, plain stands in for it: {reason}")
+                return self.load("reporter", "plain")(host)
+
+        return made
 
     def first(self, hook: str, **arguments: Any) -> Any:
-        """The first result that is not None of a first-result hook; strangers are asked before our own."""
+        """The first result that is not None of a first-result hook; strangers are asked before our own.
+
+        A stranger's hook that fails, or answers what the hook does not know, is passed over and told of (`tell`).
+        """
         entries = [entry for entry in self._entries if hook in entry.hooks]
-        if all(entry.distribution == OURS for entry in entries):
-            for entry in entries:
+        if any(entry.distribution != OURS for entry in entries):
+            result = self._of_strangers(hook, arguments)
+            if result is not None:
+                return result
+        for entry in entries:
+            if entry.distribution == OURS:
                 result = getattr(importlib.import_module(entry.module), hook)(**arguments)
                 if result is not None:
                     return result
-            return None
+        return None
+
+    def _of_strangers(self, hook: str, arguments: Mapping[str, Any]) -> Any:
         if self._hooks is None:
-            self._hooks = _manager(entry.module for entry in self._entries)
-        try:
-            return getattr(self._hooks.hook, hook)(**arguments)
-        except Exception as error:
-            names = ", ".join(entry.distribution for entry in entries)
-            raise PluginError(f"the hook {hook} failed in one of {names}: {error}") from error
+            self._hooks = manager(entry.module for entry in self._entries if entry.distribution != OURS)
+        titles = {entry.module: f"{entry.distribution} {entry.version}".strip() for entry in self._entries}
+        for one in reversed(getattr(self._hooks.hook, hook).get_hookimpls()):
+            title = titles.get(one.plugin_name, one.plugin_name)
+            try:
+                result = one.function(**{name: arguments[name] for name in one.argnames if name in arguments})
+            except (Exception, SystemExit) as error:
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                self.trouble(f"{hook} of {title} failed, and is passed over: {reason}")
+                continue
+            if result is None:
+                continue
+            if ANSWERS[hook](result):
+                return result
+            self.trouble(f"{hook} of {title} answered {result!r:.60}, and is passed over")
+        return None
+
+    def trouble(self, words: str) -> None:
+        """Tell of a plugin's trouble, each once."""
+        if words not in self.told:
+            self.told.append(words)
+            self.tell(words)
+
+    def title(self, kind: str, name: str) -> str:
+        """How messages call what is offered as (kind, name)."""
+        offer = self._offers.get((kind, name))
+        if offer is None:
+            return f"the {kind} {name!r}"
+        return f"the {kind} {name!r} of {offer[1]} {self.distributions().get(offer[1], '')}".rstrip()
+
+    def author(self, thing: object) -> str:
+        """Distribution and version of the plugin package that an object's class is from; empty if it is from none."""
+        root = type(thing).__module__.partition(".")[0]
+        for entry in self._entries:
+            if entry.distribution != OURS and entry.module.partition(".")[0] == root:
+                return f"{entry.distribution} {entry.version}".strip()
+        return ""
+
+    def is_ours(self, kind: str, name: str) -> bool:
+        """Whether img brings it itself."""
+        offer = self._offers.get((kind, name))
+        return offer is not None and offer[1] == OURS
 
 
-def _manager(modules: Iterable[str]) -> Any:
-    """A pluggy manager with `modules` registered, ours first: pluggy asks the last registered first."""
-    import pluggy
-
-    from img.plugin import specs
-
-    manager = pluggy.PluginManager(specs.PROJECT)
-    manager.add_hookspecs(specs)
-    for module in modules:
-        manager.register(importlib.import_module(module))
-    return manager
+def _is_login(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(isinstance(text, str) for text in value)
 
 
-def _scan(disabled: frozenset[str]) -> Registry:
-    """Import every hooks module and ask it. A package that fails is left out and named in `broken`."""
-    import importlib_metadata
-
-    entries: list[Entry] = []
-    broken: dict[str, str] = {}
-    offers: dict[tuple[str, str], tuple[Offer, str]] = {}
-    settings: list[Setting] = []
-    points = importlib_metadata.entry_points(group="img")
-    for point in sorted(points, key=lambda p: (p.dist is None or p.dist.name != OURS, p.name)):
-        distribution = point.dist.name if point.dist else "?"
-        if point.name in disabled or distribution in disabled:
-            continue
-        try:
-            module = importlib.import_module(point.value)
-            hooks = tuple(sorted(name for name, thing in vars(module).items() if hasattr(thing, "img_impl")))
-            manager = _manager([point.value])
-            offered = [offer for group in manager.hook.img_offers() for offer in group]
-            settings.extend(setting for group in manager.hook.img_settings() for setting in group)
-        except Exception as error:
-            broken[f"{point.name} ({distribution})"] = f"{type(error).__name__}: {error}"
-            continue
-        _join(offers, offered, distribution)
-        version = point.dist.version if point.dist else ""
-        entries.append(Entry(point.name, point.value, distribution, version, hooks))
-    return Registry(entries, offers, settings, broken)
-
-
-def _join(offers: dict[tuple[str, str], tuple[Offer, str]], offered: Iterable[Offer], distribution: str) -> None:
-    for offer in offered:
-        if offer.kind not in KINDS:
-            known = ", ".join(KINDS)
-            raise PluginError(
-                f"{distribution} offers a {offer.kind!r}, which is no kind of offer", hint=f"kinds: {known}"
-            )
-        other = offers.get((offer.kind, offer.name))
-        if other is not None:
-            raise PluginError(
-                f"both {other[1]} and {distribution} offer a {offer.kind} named {offer.name!r}",
-                hint=f"disable one: IMG_DISABLE_PLUGINS={distribution}",
-            )
-        offers[offer.kind, offer.name] = (offer, distribution)
+ANSWERS: dict[str, Callable[[Any], bool]] = {
+    "img_credentials": _is_login,
+    "img_detect_frontend": lambda value: isinstance(value, str) and bool(value),
+}
+"""Whether something is an answer to a first-result hook."""
 
 
 # --- the index file -------------------------------------------------------------------------------------------
@@ -189,12 +202,17 @@ def _read(cache: Path, key: list[Any]) -> Registry | None:
         if document["key"] != key:
             return None
         entries = [Entry(a, b, c, d, tuple(hooks)) for a, b, c, d, hooks in document["entries"]]
-        offers = {(o[0], o[1]): (Offer(*o), distribution) for o, distribution in document["offers"]}
+        offers = {(o[0], o[1]): (_offer(o), distribution) for o, distribution in document["offers"]}
         if any(os.stat(path).st_mtime_ns != time for path, time in document["modules"]):
             return None
         return Registry(entries, offers, [Setting(*s) for s in document["settings"]])
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
+
+
+def _offer(fields: list[Any]) -> Offer:
+    kind, name, help, target, files = fields
+    return Offer(kind, name, help, target, tuple(files))
 
 
 def _write(cache: Path, key: list[Any], registry: Registry) -> None:
@@ -209,7 +227,7 @@ def _write(cache: Path, key: list[Any], registry: Registry) -> None:
         "settings": registry.settings,
         "modules": [[file, os.stat(file).st_mtime_ns] for file in files if file],
     }
-    part = cache.with_name(f"{cache.name}.{os.getpid()}")
+    part = cache.with_name(f"{cache.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         part.write_text(json.dumps(document))

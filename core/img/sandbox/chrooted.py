@@ -15,7 +15,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from img.sandbox import cgroups, libc, process
+from img.sandbox import cgroups, groups, libc, limits, process
+from img.sandbox.processes import descendants
 from img.sandbox.step import Reply, read_all, wait_for
 
 CAPABILITIES = tuple(number for number in process.DEFAULT_CAPABILITIES if number != 18)
@@ -49,6 +50,8 @@ def _has(capability: int) -> bool:
 def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
     """Run the process of `step` in its folder ``root``; see `img.sandbox.step.supervise`. When this returns, nothing that
     the step started is left."""
+    kept = limits.begin(step)
+    kept.below = os.getpid()
     libc.prctl(libc.PR_SET_PDEATHSIG, 0)
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
     helper = os.pidfd_open(os.getppid())
@@ -56,31 +59,34 @@ def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply
     child = os.fork()
     if child == 0:
         os.close(reader)
-        _become(step, fds, writer, job)
+        _become(step, fds, writer, job, kept)
     os.close(writer)
     for fd in fds:
         os.close(fd)
     try:
-        status = wait_for(child, job, helper)
+        status = wait_for(child, job, helper, kept=kept)
     finally:
         end_all()
         os.close(helper)
     trouble = read_all(reader)
     if trouble:
+        kept.end()
         stage, number, text, name = trouble.decode("utf-8", "replace").split("\0")[:4]
         return {"failed": [stage, int(number), text, name]}
     code = os.waitstatus_to_exitcode(status)
-    return {"status": code if code >= 0 else 128 - code}
+    code = code if code >= 0 else 128 - code
+    return {"status": code, **kept.verdict(code)}
 
 
-def _become(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket) -> None:
+def _become(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket, kept: limits.Kept) -> None:
     stage = "cgroup"
     try:
         job.close()
         # A filter takes CAP_SYS_ADMIN, or no_new_privs, which breaks setuid programs; a container has one of its own.
         step = {**step, "capabilities": CAPABILITIES, "filter": _has(21)}
-        if step.get("cgroup"):
+        if step.get("cgroup") and not (kept.group and kept.group.unified):
             cgroups.enter(step["cgroup"])
+        groups.join(kept.entrances())
         stage = "root"
         os.chroot(step["root"])
         os.chdir("/")
@@ -107,23 +113,3 @@ def end_all() -> None:
         except ChildProcessError:
             return
         time.sleep(0.002)
-
-
-def descendants(of: int) -> list[int]:
-    """The process ids below `of`, by proc(5)."""
-    below: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    parent = int(file.read().rpartition(b")")[2].split()[1])
-            except (OSError, IndexError, ValueError):
-                continue
-            below.setdefault(parent, []).append(int(name))
-    found: list[int] = []
-    pending = [of]
-    while pending:
-        children = below.get(pending.pop(), [])
-        found += children
-        pending += children
-    return found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import signal
 import socket
 import sys
 import threading
@@ -11,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from img.sandbox import idmap, wire
+from img.sandbox.sealed import libraries, sealed_copy
 
 _START = "import sys; sys.path.insert(0, {root!r}); from img.sandbox.server import main; main(3, {paths!r}, {found!r})"
 
@@ -39,7 +42,8 @@ class Job:
 
     def wait(self) -> dict[str, Any]:
         """What became of it: ``status`` (exit code, 128 + N after signal N), or ``failed`` (stage, errno, text, name)
-        if it never started; ``made`` is what the step's ``after`` returned. Raises `SandboxError` if the helper died,
+        if it never started; ``made`` is what the step's ``after`` returned; ``broke`` and ``watched`` are those of
+        `img.sandbox.limits.Kept.verdict`. Raises `SandboxError` if the helper died,
         and what ``before`` and ``after`` raise."""
         received = wire.receive(self._socket)
         with self._lock:
@@ -68,7 +72,8 @@ class Sandbox:
     def start(cls, *, paths: Sequence[str]) -> Sandbox:
         """Spawn the helper; `paths` are added to its sys.path, for the functions it is to call.
 
-        The process is spawned, never forked: the engine may have threads by now.
+        The process is spawned, never forked: the program that img runs in may have any threads. Nothing of that program goes
+        along: neither descriptors (the helper closes them), nor blocked and ignored signals, nor its environment.
         """
         pid, control = _spawn(paths)
         found = _greeting(control)
@@ -77,7 +82,7 @@ class Sandbox:
             found = _greeting(control)
             if found["rung"] == "none":  # it sits in a namespace without ids, where no file can be made
                 control.close()
-                os.waitpid(pid, 0)
+                _reap(pid)
                 pid, control = _spawn(paths, found)
                 found = _greeting(control)
         return cls(pid, control, found)
@@ -96,8 +101,11 @@ class Sandbox:
             raise _raised(*reply["error"])
         return reply["result"]
 
-    def run(self, step: dict[str, Any], stdout: int, stderr: int, memory: int | None = None) -> Job:
-        """Start a step. `memory` is a memory file with the bytes of its secrets (`img.sandbox.secrets`). Its fields:
+    def run(
+        self, step: dict[str, Any], stdout: int, stderr: int, memory: int | None = None, more: Sequence[int] = ()
+    ) -> Job:
+        """Start a step. `memory` is a memory file with the bytes of its secrets (`img.sandbox.secrets`); descriptors in
+        `more` come last in the ``fds`` of its ``run``. Its fields:
 
         lower, upper, work   trees bottom up, the folder for changes, an empty folder of its own
         argv, env, cwd       env as a list of [name, value]
@@ -106,7 +114,8 @@ class Sandbox:
                              kind bind: source; view: lower, path, work; tmpfs: size, mode; secret: at, size, mode,
                              uid, gid; device: source, or major, minor, type, with mode, uid, gid
         env_secrets          list of [name, offset, size]
-        network              host or none
+        network              host, none or sandbox; network_program is what attaches a sandbox (`img.sandbox.network`)
+        resources            limits: `img.ir.values.Resources.document`
         cgroup               path below the cgroup filesystems, or empty
         hostname, shm_size, limits ([name, soft, hard]), insecure
         before, after        ``"package.module:function"`` called with the step around it, in the same child, where trees
@@ -115,14 +124,19 @@ class Sandbox:
         root                 for `img.sandbox.chrooted.supervise`: the folder that is the root
         """
         fds = (stdout, stderr) if memory is None else (stdout, stderr, memory)
-        return Job(self._send({"step": step}, fds))
+        return Job(self._send({"step": step}, (*fds, *more)))
 
     def close(self) -> None:
-        """End the helper and all it runs. May be called twice."""
+        """End the helper and all it runs. May be called twice.
+
+        The socket is shut down, not just closed: a program that has forked meanwhile has a copy of it in its children.
+        """
         with self._lock:
+            with contextlib.suppress(OSError):
+                self._control.shutdown(socket.SHUT_RDWR)
             self._control.close()
             if self._pid:
-                os.waitpid(self._pid, 0)
+                _reap(self._pid)
                 self._pid = 0
 
     def _send(self, request: dict[str, Any], fds: Sequence[int]) -> socket.socket:
@@ -143,14 +157,44 @@ def _spawn(paths: Sequence[str], found: dict[str, str] | None = None) -> tuple[i
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     program = _START.format(root=root, paths=list(paths), found=found)
-    pid = os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-I", "-S", "-c", program],
-        {"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
-        file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
-    )
-    theirs.close()
+    copy = None
+    try:
+        python = interpreter()
+        copy = sealed_copy(python)
+        pid = os.posix_spawn(
+            python if copy is None else f"/proc/self/fd/{copy}",
+            [python, "-I", "-S", "-c", program],
+            {"PATH": os.defpath, "LC_ALL": "C.UTF-8", **(libraries() if copy is not None else {})},
+            file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
+            setsigmask=[],
+            setsigdef=sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}),
+        )
+    except BaseException:
+        mine.close()
+        raise
+    finally:
+        theirs.close()
+        if copy is not None:
+            os.close(copy)
     return pid, mine
+
+
+def interpreter() -> str:
+    """The Python that runs this, also where another program has it built in. Raises `SandboxError`."""
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    names = [f"{prefix}/bin/{version}" for prefix in (sys.exec_prefix, sys.base_exec_prefix)]
+    for path in (sys.executable, getattr(sys, "_base_executable", None), *names):
+        if path and "python" in os.path.basename(path) and os.access(path, os.X_OK):
+            return str(path)
+    raise SandboxError(f"there is no {version} to run: {sys.executable or 'sys.executable'} is another program")
+
+
+def _reap(pid: int) -> None:
+    """Wait for the helper's end. A program that ignores SIGCHLD, or waits for any child, has it already."""
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        return
 
 
 def _greeting(sock: socket.socket) -> dict[str, str]:

@@ -17,7 +17,10 @@ def write(pid: int) -> dict[str, str]:
     for tool in ("newuidmap", "newgidmap"):
         if shutil.which(tool) is None:
             return _missing(f"{tool} is not installed", "install the package uidmap (shadow-utils)")
-    for file, tool, own in (("/etc/subuid", "newuidmap", uid), ("/etc/subgid", "newgidmap", gid)):
+    for file, tool, own, map in (
+        ("/etc/subuid", "newuidmap", uid, "uid_map"),
+        ("/etc/subgid", "newgidmap", gid, "gid_map"),
+    ):
         ranges = read_ranges(file, name, uid)
         if not ranges:
             return _missing(
@@ -29,7 +32,7 @@ def write(pid: int) -> dict[str, str]:
             maps.append((maps[-1][0] + maps[-1][2], start, count))
         words = [str(number) for one in maps for number in one]
         child = os.posix_spawnp(tool, [tool, str(pid), *words], dict(os.environ))
-        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0:
+        if not _ended_well(child, f"/proc/{pid}/{map}"):
             return _missing(f"{tool} failed", "it must be setuid root, or have the capability for it")
     return {}
 
@@ -46,6 +49,15 @@ def read_ranges(file: str, name: str, uid: int) -> list[tuple[int, int]]:
     except OSError:
         return []
     return ranges
+
+
+def _ended_well(child: int, map: str) -> bool:
+    """Whether the tool wrote `map`. A program that ignores SIGCHLD has no exit codes, so then the file is looked at."""
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    except ChildProcessError:
+        with open(map, encoding="ascii") as lines:
+            return bool(lines.read().strip())
 
 
 def _name(uid: int) -> str:

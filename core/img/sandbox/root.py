@@ -60,20 +60,47 @@ def enter(step: dict[str, Any], memory: int | None = None) -> None:
 
 
 def lay_out(step: dict[str, Any], memory: int | None = None) -> None:
-    """Mount the root of `step` at ``root`` in its folder ``work``, and make its mounts ready: ``secret`` and ``view`` are a
-    ``bind`` afterwards."""
+    """Mount the root of `step`, an overlay or the folder it says, at ``root`` in its folder ``work``, and make its mounts
+    ready (`lay_mounts`)."""
+    lay_mounts(step, memory)
+    if step.get("root"):
+        os.mkdir(f"{step['work']}/root")
+        libc.mount(step["root"], f"{step['work']}/root", "", libc.MS_BIND)
+        return
+    overlay(step["work"], step["lower"], step["upper"], 0 if step.get("insecure") else libc.MS_NODEV)
+
+
+def lay_mounts(step: dict[str, Any], memory: int | None = None) -> None:
+    """Make the mounts of `step` ready in its folder ``work``: ``secret`` and ``view`` are a ``bind`` afterwards, and every
+    one has its place in the stub layer."""
     work = step["work"]
     if memory is not None:
-        secrets.lay_out(work, step["mounts"], memory)
+        secrets.lay_out(work, step["mounts"], memory, owned="recorder" not in step)
     for item in step["mounts"]:
         if item["kind"] == "view":
             _lay_over(item, step["mounts"])
-    _make_stubs(work, step["mounts"])
-    overlay(work, step["lower"], step["upper"], 0 if step.get("insecure") else libc.MS_NODEV)
+    if not step.get("root"):
+        _make_stubs(work, step["mounts"])
 
 
 def overlay(work: str, lower: list[str], upper: str, flags: int = libc.MS_NODEV) -> None:
-    """Mount the overlay at `work`/root. Folders are named by short links, as all options must fit into one page.
+    """Mount the overlay at `work`/root. Folders are named by short links, as all options must fit into one page."""
+    names, count = name_layers(work, lower, upper)
+    here = os.getcwd()
+    os.chdir(names)
+    stack = ":".join(str(number) for number in range(count))
+    options = f"lowerdir={stack},upperdir=u,workdir=w,userxattr"
+    try:
+        libc.mount("overlay", "../root", "overlay", flags, f"{options},volatile")
+    except OSError:
+        libc.mount("overlay", "../root", "overlay", flags, options)
+    finally:
+        os.chdir(here)
+
+
+def name_layers(work: str, lower: list[str], upper: str) -> tuple[str, int]:
+    """Make the folder of links that an overlay is mounted by: ``0``, ``1``, … from the top down, ``u`` and ``w``. Returns
+    it, and how many layers there are.
 
     Two steps that changed the same are one tree, which overlayfs takes only once: the topmost stays, since it sets
     again whatever a lower one set.
@@ -87,16 +114,7 @@ def overlay(work: str, lower: list[str], upper: str, flags: int = libc.MS_NODEV)
         os.symlink(path, f"{names}/{number}")
     os.symlink(upper, f"{names}/u")
     os.symlink(f"{work}/overlay", f"{names}/w")
-    here = os.getcwd()
-    os.chdir(names)
-    stack = ":".join(str(number) for number in range(len(layers)))
-    options = f"lowerdir={stack},upperdir=u,workdir=w,userxattr"
-    try:
-        libc.mount("overlay", "../root", "overlay", flags, f"{options},volatile")
-    except OSError:
-        libc.mount("overlay", "../root", "overlay", flags, options)
-    finally:
-        os.chdir(here)
+    return names, len(layers)
 
 
 def _lay_over(item: dict[str, Any], mounts: list[dict[str, Any]]) -> None:
@@ -138,7 +156,7 @@ def _stub(place: str, file: bool) -> None:
 def _system(step: dict[str, Any]) -> None:
     _place("/proc")
     libc.mount("proc", "/proc", "proc", _SAFE)
-    _sys(step.get("network") == "none", 0 if step.get("insecure") else libc.MS_RDONLY)
+    _sys(step.get("network") in ("none", "sandbox"), 0 if step.get("insecure") else libc.MS_RDONLY)
     _place("/dev")
     libc.mount("tmpfs", "/dev", "tmpfs", libc.MS_NOSUID | libc.MS_NOEXEC, "mode=755,size=64k")
     for name in DEVICES:

@@ -14,14 +14,35 @@ import socket
 import struct
 from typing import Any
 
-from img.sandbox import cgroups, libc, process, root
+from img.sandbox import cgroups, groups, libc, limits, network, process, root
 
 Reply = dict[str, Any]
 
 
-def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
+def supervise(step: dict[str, Any], fds: list[int], job: socket.socket, needed: int | None = None) -> Reply:
     """Run `step` (see `client.Sandbox.run`) with ``fds`` as its stdout and stderr, and perhaps the memory file of its
-    secrets; returns the reply to the engine."""
+    secrets; returns the reply to the engine. When the process of the descriptor
+    `needed` ends, so does the step. Raises `Refused` for a promise that can't be kept."""
+    kept = limits.begin(step)
+    attached = None
+    try:
+        helper = limits.alone(kept)
+        attached = network.attach(step)
+        return _supervise(step, fds, job, kept, attached, (helper, needed))
+    finally:
+        if attached is not None:
+            attached.end()
+        kept.end()
+
+
+def _supervise(
+    step: dict[str, Any],
+    fds: list[int],
+    job: socket.socket,
+    kept: limits.Kept,
+    attached: network.Attached | None,
+    others: tuple[int | None, ...],
+) -> Reply:
     flags = libc.CLONE_NEWPID | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS
     if step.get("network") == "none":
         flags |= libc.CLONE_NEWNET
@@ -32,36 +53,48 @@ def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply
         init = os.fork()
         if init == 0:
             os.close(reader)
-            _init(step, fds, writer, job, me)
+            _init(step, fds, writer, job, me, kept, attached)
     except OSError as error:
         return {"failed": ["namespaces", error.errno, error.strerror, error.filename or ""]}
     os.close(writer)
     for fd in fds:
         os.close(fd)
-    status = wait_for(init, job)
+    kept.below = init
+    if attached is not None:
+        try:
+            attached.serve(init)
+        except BaseException:
+            os.kill(init, signal.SIGKILL)
+            os.waitpid(init, 0)
+            raise
+    status = os.waitstatus_to_exitcode(wait_for(init, job, *others, kept=kept))
     trouble = read_all(reader)
     if trouble:
         stage, number, text, name = trouble.decode("utf-8", "replace").split("\0")[:4]
         return {"failed": [stage, int(number), text, name]}
-    return {"status": os.waitstatus_to_exitcode(status)}
+    status = status if status >= 0 else 128 - status
+    return {"status": status, **kept.verdict(status)}
 
 
-def wait_for(init: int, job: socket.socket, helper: int | None = None) -> int:
-    """Wait for a process to end; kill it if the engine says so or is gone, or when the process of the descriptor `helper`
-    ends. Returns its wait status."""
+def wait_for(init: int, job: socket.socket, *others: int | None, kept: limits.Kept | None = None) -> int:
+    """Wait for a process to end; kill it if the engine says so or is gone, when the process of a descriptor of
+    `others` ends, or when it is over a limit of `kept`. Returns its wait status."""
     pidfd = os.pidfd_open(init)
     watched = select.poll()
     watched.register(pidfd, select.POLLIN)
     watched.register(job, select.POLLIN | select.POLLHUP)
-    if helper is not None:
-        watched.register(helper, select.POLLIN)
+    for other in others:
+        if other is not None:
+            watched.register(other, select.POLLIN)
     try:
         while True:
-            for fd, _ in watched.poll():
+            for fd, _ in watched.poll(kept.pause() if kept else None):
                 if fd == pidfd:
                     return os.waitpid(init, 0)[1]
                 os.kill(init, signal.SIGKILL)
                 watched.unregister(fd)
+            if kept is not None and kept.over():
+                os.kill(init, signal.SIGKILL)
     finally:
         os.close(pidfd)
 
@@ -75,7 +108,15 @@ def read_all(reader: int) -> bytes:
     return b"".join(parts)
 
 
-def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket, parent: int) -> None:
+def _init(
+    step: dict[str, Any],
+    fds: list[int],
+    failure: int,
+    job: socket.socket,
+    parent: int,
+    kept: limits.Kept,
+    attached: network.Attached | None,
+) -> None:
     """Process 1: make the root, start the process, reap, and end as the process ended."""
     stage = "setup"
     memory = fds[2] if len(fds) > 2 else None
@@ -84,8 +125,13 @@ def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         libc.unshare(libc.CLONE_NEWNS)  # not the supervisor's: it has work on the trees when all this is gone
         stage = "cgroup"
-        if step.get("cgroup"):
+        if step.get("cgroup") and not (kept.group and kept.group.unified):
             cgroups.enter(step["cgroup"])
+        entrances = kept.entrances()
+        stage = "network"
+        if attached is not None:
+            libc.unshare(libc.CLONE_NEWNET)
+            attached.wait()
         stage = "root"
         root.enter(step, memory)
         libc.prctl(libc.PR_SET_DUMPABLE, 0)
@@ -93,11 +139,14 @@ def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket
         libc.sethostname(step["hostname"])
         stage = "network"
         if step.get("network") == "none":
-            _loopback()
+            loopback()
         stage = "fork"
         child = os.fork()
         if child == 0:
+            groups.join(entrances)  # not this process: it is none of the step's, and must outlive what is killed there
             process.run(step, fds, failure)
+        if step.get("recorder"):
+            os.close(step["recorder"])
     except OSError as error:
         text = f"{stage}\0{error.errno or 0}\0{error.strerror}\0{error.filename or ''}"
         os.write(failure, text.encode("utf-8", "replace"))
@@ -106,7 +155,7 @@ def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket
         os.write(failure, f"{stage}\0000\0{type(error).__name__}: {error}\0".encode("utf-8", "replace"))
         os._exit(125)
     os.close(failure)
-    for fd in fds:
+    for fd in (*fds, *entrances):
         os.close(fd)
     while True:
         ended, status = os.wait()
@@ -115,7 +164,7 @@ def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket
             os._exit(code if code >= 0 else 128 - code)
 
 
-def _loopback() -> None:
+def loopback() -> None:
     """Bring ``lo`` up in a fresh network namespace: SIOCSIFFLAGS (netdevice(7))."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         fcntl.ioctl(sock, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))

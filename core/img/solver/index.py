@@ -6,6 +6,7 @@
     records   [{keys, layers, title}]              keys: pinned, then content if it is known; layers bottom up
     words     {key: [[name, value]…]}              the parts of pinned keys in plain words (`img.solver.explain`)
     listings  {digest: text}                       what a COPY took from a local folder (`img.solver.listings`)
+    outlines  {layer: text}                        where the entries of layers are (`img.store.outlines`)
     steps     [[group, number, title, key]…]       the journal of the build that wrote it
 
 A record's layers that are not among `layers` are those of base images: who builds the same has the same bases. The
@@ -54,6 +55,7 @@ class CacheIndex:
     words: Mapping[str, Json] = field(default_factory=dict)
     listings: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Slot, ...] = ()
+    outlines: Mapping[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Json]:
         """As JSON; the same index gives the same document."""
@@ -66,6 +68,7 @@ class CacheIndex:
             "records": [{"keys": list(r.keys), "layers": list(r.layers), "title": r.title} for r in self.records],
             "words": dict(sorted(self.words.items())),
             "listings": dict(sorted(self.listings.items())),
+            "outlines": dict(sorted(self.outlines.items())),
             "steps": [list(step) for step in self.steps],
         }
 
@@ -82,7 +85,10 @@ class CacheIndex:
         layers = [_layer(item) for item in _list(document, "layers")]
         groups = [(_digests(item, "group"), _blob(item)) for item in _list(document, "squashed")]
         words, listings = document.get("words") or {}, document.get("listings") or {}
-        if not _texts(listings) or not isinstance(words, dict) or not all(map(_parts, words.values())):
+        outlines = document.get("outlines") or {}
+        if not _texts(listings) or not _texts(outlines) or not all(map(is_digest, outlines)):
+            raise LayerError("the cache's listings are not what they should be")
+        if not isinstance(words, dict) or not all(map(_parts, words.values())):
             raise LayerError("the cache's words are not what they should be")
         return cls(
             {one.id: one for one in layers},
@@ -91,6 +97,7 @@ class CacheIndex:
             words,
             listings,
             tuple(_slot(item) for item in _list(document, "steps")),
+            outlines,
         )
 
 

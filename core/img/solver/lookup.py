@@ -121,6 +121,18 @@ class Cache:
             record = self.remote.find(node, key.digest, self.fetch)
         return record
 
+    def undecided(self, goals: Iterable[Node]) -> list[Node]:
+        """What has to be made for `goals` as far as definitions tell, inputs first: a step above one that runs may still
+        turn out to be known by its inputs' content."""
+        below = topological(goals)
+        needed = {goal.digest for goal in goals}
+        for node in reversed(below):
+            if node.digest in needed and not isinstance(node, Source) and self.by_definition(node) is None:
+                needed.update(inner.digest for inner in node.inputs)
+            else:
+                needed.discard(node.digest)
+        return [node for node in below if node.digest in needed]
+
     def goal(self, node: Node) -> Snapshot | None:
         """What a goal yields, if that is known by its pinned key."""
         record = self.by_definition(node)

@@ -27,8 +27,6 @@ from img.store.records import Record
 
 T = TypeVar("T")
 
-IMAGES = ("docker-image", "oci-layout")
-"""Schemes of sources that are had without fetching anything but documents."""
 PLANNED = ("gha", "azblob")
 """Types of BuildKit's that img does not have."""
 
@@ -168,7 +166,7 @@ class Remotes:
         """Whether all layers of a record are somewhere. Those of its bases are told to the store first."""
         if self._absent(part, record):
             for source in topological([node]):
-                if isinstance(source, Source) and source.scheme in IMAGES:
+                if isinstance(source, Source) and source.is_image:
                     fetch(source)
         return not self._absent(part, record)
 
@@ -259,10 +257,11 @@ class Remotes:
         self._host.emit(Warning(message, None, time.monotonic()))
 
     def _fill(self, part: _Loaded) -> None:
-        """Keep the words that came with a cache, once: they explain what the next build has to run."""
+        """Keep the words that came with a cache, once: they explain what the next build has to run, and spare it bases."""
         with self._lock:
             if id(part) in self._filled:
                 return
             self._filled.add(id(part))
             self._host.store.plain.fill({key: json.dumps(parts) for key, parts in part.index.words.items()})
             self._host.store.listings.fill(part.index.listings)
+            self._host.store.outlines.fill(part.index.outlines)

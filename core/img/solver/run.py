@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from img.errors import Cancelled, ImgError
@@ -18,6 +19,7 @@ from img.events import Event, StepCached, StepDone, StepFailed, StepStarted
 from img.ir.nodes import Copy, Node, Scratch, Source
 from img.ports import Result, Snapshot, Worker
 from img.solver import keys
+from img.solver.again import again
 from img.solver.explain import Journal
 from img.solver.lookup import Cache
 from img.store.locks import Lock, try_lock
@@ -54,14 +56,20 @@ class Solver:
         *,
         journal: Journal,
         room: Callable[[], None] = lambda: None,
+        made: Callable[[Node, Result], None] = lambda node, result: None,
     ) -> None:
-        """`room` is called before and after each step and now and then while one runs; what it raises fails the build."""
+        """`worker` chooses the backend: it is called when something has to run, once, unless it raises.
+
+        `room` is called before and after each step and now and then while one runs; what it raises fails the build.
+        `made` is told of each result and must return at once."""
         self._cache = cache
         self._journal = journal
-        self._worker = worker
+        self._choose = worker
+        self._worker: Worker | None = None
         self._engine = engine
         self._limit = steps
         self._room = room
+        self._made = made
         self._pending: list[tuple[tuple[str, ...], Snapshot, str]] = []
 
     def solve(self, goals: Sequence[Node]) -> list[Snapshot]:
@@ -72,6 +80,7 @@ class Solver:
     async def _solve(self, goals: Sequence[Node]) -> list[Snapshot]:
         self._tasks: dict[str, asyncio.Task[Result]] = {}
         self._slots = asyncio.Semaphore(self._limit)
+        self._choosing = asyncio.Lock()
         self._pool = ThreadPoolExecutor(THREADS, "step")
         try:
             async with asyncio.TaskGroup() as group:
@@ -111,7 +120,9 @@ class Solver:
 
     async def _stopping(self, node: Node) -> Result:
         try:
-            return await self._make(node)
+            result = await self._make(node)
+            self._made(node, result)
+            return result
         except asyncio.CancelledError:
             raise
         except BaseException:
@@ -146,6 +157,7 @@ class Solver:
             self._cache.store.contents.set(*names)
             self._journal.found(node, found[1])
             return self._cached(node, record.layers, "by the content of its inputs")
+        worker = await self._chosen(node)
         async with self._slots:
             started = time.monotonic()
             title = node.notes.title
@@ -153,7 +165,8 @@ class Solver:
             self._engine.emit(StepStarted(node.digest, title, node.notes.place, started, why))
             try:
                 await self._thread(self._room)
-                result: Snapshot = await self._thread(self._worker().run, node, inputs)
+                work = partial(worker.run, node, inputs)
+                result: Snapshot = await self._thread(again, node, self._engine, work)
                 await self._thread(self._room)
             except ImgError as error:
                 self._engine.emit(StepFailed(node.digest, title, error.message, time.monotonic()))
@@ -165,6 +178,17 @@ class Solver:
             self._engine.emit(StepDone(node.digest, title, now - started, now))
         await self._thread(self._record, names, result, title)
         return result
+
+    async def _chosen(self, node: Node) -> Worker:
+        """The backend, for `node` that needs it."""
+        async with self._choosing:
+            if self._worker is None:
+                try:
+                    self._worker = await self._thread(self._choose)
+                except ImgError as error:
+                    error.place = error.place or node.notes.place
+                    raise
+        return self._worker
 
     def _why(self, node: Node, inputs: Sequence[Result], content: keys.Key) -> str:
         if isinstance(node, Copy):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from img.ir.nodes import Node, Scratch, Source
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from img.store.store import Store
 
 THREADS = 4
+OUTLINES = 2 << 20
+"""Letters of all outlines that go into a cache, about 80,000 files: the index has to come within the deadline."""
 
 
 def steps_of(goals: Sequence[Node], mode: str) -> list[Node]:
@@ -73,7 +76,22 @@ def gather(
             if made is not None:
                 squashed[group] = made
     words = _words(store, [*(r.keys[0] for r in records), *(slot.key for slot in steps)])
-    return CacheIndex(layers, squashed, records, words, _listings(store, words), tuple(steps))
+    outlines = _outlines(store, [record.layers for record in records])
+    return CacheIndex(layers, squashed, records, words, _listings(store, words), tuple(steps), outlines)
+
+
+def _outlines(store: Store, stacks: Iterable[Sequence[str]]) -> dict[str, str]:
+    """Outlines of all layers below steps, as many as have room, bases first: with them a COPY need not fetch elsewhere what
+    it lands on."""
+    whole: list[tuple[str, ...]] = []
+    for stack in sorted({tuple(stack) for stack in stacks}, key=lambda stack: (-len(stack), stack)):
+        if not any(longer[: len(stack)] == stack for longer in whole):
+            whole.append(stack)
+    found: dict[str, str] = {}
+    for stack in whole:
+        found.update(store.outlines.remember(stack, every=True))
+    sizes = accumulate(len(text) for text in found.values())
+    return {key: text for (key, text), size in zip(found.items(), sizes, strict=True) if size <= OUTLINES}
 
 
 def _of_a_base(store: Store, id: str) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
+from img.digest import digest_of
 from img.oci.spec import Descriptor
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Engine(Protocol):
     def cancelled(self) -> bool: ...
 
     def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
-        """The bytes of a remote layer. Only those from a cache can be had from an `offset` on."""
+        """The bytes of a remote layer from `offset` on."""
 
     def progress(self, id: str, action: str, current: int, total: int) -> None:
         """Tell observers of a transfer."""
@@ -45,3 +46,16 @@ class LayerBlob:
 
     descriptor: Descriptor
     diff_id: str
+
+
+def over(ids: Sequence[str], number: int) -> str:
+    """The name of the layer `number` of a stack as it is over just those below it."""
+    return digest_of(["over", ids[number], list(ids[:number])])
+
+
+class Standing(NamedTuple):
+    """Where the entries of a layer in a stack are listed: a tree, a recipe's listing, or nothing yet (empty), and the name
+    under which that is remembered: the layer's id, or one for this layer over just those below it."""
+
+    path: str
+    key: str

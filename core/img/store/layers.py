@@ -18,18 +18,19 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from img.digest import digest_of
-from img.errors import CorruptBlob, FileError, LayerError, StoreError
+from img.errors import Cancelled, CorruptBlob, FileError, LayerError, StoreError
 from img.files.records import SUFFIX, unprivileged
 from img.oci.spec import Descriptor
 from img.store.blobs import Blobs, disk_error
 from img.store.database import Database
-from img.store.forms import Engine, Layer, LayerBlob
+from img.store.fetch import coming, fetch_blob
+from img.store.forms import Engine, Layer, LayerBlob, Standing, over
 from img.store.locks import locked
 from img.store.sweep import discard
 from img.store.using import Using
@@ -68,6 +69,21 @@ class Layers:
         if layer is None or layer.descriptor is None:
             return False
         return layer.origin is not None or self._blobs.has(layer.descriptor.digest)
+
+    def absent(self, ids: Sequence[str]) -> bool:
+        """Whether bytes of any of the layers would have to be fetched to have all their trees."""
+        return any(not self._tree(id).exists() and self._remote(id) is not None for id in ids)
+
+    def standing(self, ids: Sequence[str]) -> list[Standing]:
+        """What says where the entries of each layer of a stack are, bottom up, as far as that is here: its tree, one that
+        was unpacked over the layers below it, or the listing of its recipe."""
+        self._use.note(*ids)
+        found: list[Standing] = []
+        for number, id in enumerate(ids):
+            ways = (self._tree(id), self._dependent(id, [one.path for one in found]), self._recipe(id))
+            path = next((path for path in ways if path.exists()), None)
+            found.append(Standing(os.fspath(path) if path else "", over(ids, number) if path == ways[1] else id))
+        return found
 
     # --- new layers ----------------------------------------------------------------------------------------
 
@@ -132,11 +148,13 @@ class Layers:
     # --- trees ---------------------------------------------------------------------------------------------
 
     def trees(self, snapshot: Snapshot) -> list[str]:
-        """The folder of each layer of `snapshot`, bottom up. Missing ones are made: pulled, unpacked, copied."""
-        self.fetch([id for id in snapshot.layers if not self._tree(id).exists()])
+        """The folder of each layer of `snapshot`, bottom up. Missing ones are made: pulled, unpacked, copied. One is unpacked
+        as soon as it is here, while those above it still come."""
         paths: list[str] = []
-        for id in snapshot.layers:
-            paths.append(self._make_tree(id, paths))
+        with self._coming([id for id in snapshot.layers if not self._tree(id).exists()]) as arrived:
+            for id in snapshot.layers:
+                arrived(id)
+                paths.append(self._make_tree(id, paths))
         return paths
 
     def _make_tree(self, id: str, lower: Sequence[str]) -> str:
@@ -243,6 +261,10 @@ class Layers:
                 return made
             return LayerBlob(layer.descriptor, layer.diff_id)
 
+    def unpacked(self, id: str) -> bool:
+        """Whether the layer has a tree of its own here, and no blob."""
+        return self._tree(id).exists() and self.known((id,)) is None
+
     def known(self, group: Sequence[str]) -> LayerBlob | None:
         """The blob that `blob` would give, if it was made or pulled before and is in the store; nothing is done."""
         if len(group) == 1:
@@ -272,14 +294,12 @@ class Layers:
 
     def fetch(self, ids: Sequence[str]) -> None:
         """Bring the blobs of remote layers into the store, several at once."""
-        wanted = [layer for id in ids if (layer := self._remote(id))]
-        if not wanted:
-            return
-        from concurrent.futures import ThreadPoolExecutor
+        with self._coming(ids) as arrived:
+            for id in ids:
+                arrived(id)
 
-        with ThreadPoolExecutor(4, "fetch") as pool:
-            for done in [pool.submit(self._fetch, layer) for layer in wanted]:
-                done.result()
+    def _coming(self, ids: Sequence[str]) -> AbstractContextManager[Callable[[str], None]]:
+        return coming({id: layer for id in ids if (layer := self._remote(id))}, self._fetch)
 
     def _remote(self, id: str) -> Layer | None:
         layer = self.get(id)
@@ -291,8 +311,6 @@ class Layers:
         assert layer.descriptor is not None
         with self._locked(f"blob-{layer.descriptor.digest}"):
             if not self._blobs.has(layer.descriptor.digest):
-                from img.store.fetch import fetch_blob
-
                 fetch_blob(layer, self._blobs, self._engine, self._counted)
 
     def _squashed(self, group: tuple[str, ...]) -> LayerBlob:
@@ -324,7 +342,7 @@ class Layers:
         from img.oci.spec import OCI_LAYER_GZIP
         from img.store.pipes import read_from
 
-        plain = Hashing(read_from(self._engine.sandbox.call, *job))
+        plain = Hashing(self._checked(read_from(self._engine.sandbox.call, *job)))
         digest, size = self._blobs.write(gzip_chunks(plain))
         return LayerBlob(Descriptor(OCI_LAYER_GZIP, digest, size), plain.digest)
 
@@ -346,7 +364,8 @@ class Layers:
     def _form(self) -> str:
         """The name of the trees that this run makes and uses: recorded ones (`img.files.records`) are of use to nobody
         who can have whole ones."""
-        return "recorded" if unprivileged() and self._engine.sandbox.rung == "none" else "tree"
+        rung = self._engine.sandbox.rung
+        return "recorded" if rung == "one-id" or (rung == "none" and unprivileged()) else "tree"
 
     def _recipe(self, id: str) -> Path:
         return self._folder(id) / "listing"
@@ -372,6 +391,12 @@ class Layers:
     def _locked(self, name: str) -> Any:
         path = self._root / "locks" / name.removeprefix("sha256:").replace(":", "-")
         return locked(path, lambda: self._engine.cancelled)
+
+    def _checked(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for data in chunks:
+            if self._engine.cancelled:
+                raise Cancelled
+            yield data
 
     def _counted(self, chunks: Iterator[bytes], action: str, descriptor: Descriptor) -> Iterator[bytes]:
         progress: Callable[[str, str, int, int], None] = self._engine.progress

@@ -129,6 +129,7 @@ class Limit:
             if unused != names:
                 return False
             if one.type == "regular":
+                self._store.outlines.remember([one.id])
                 take_regular(self._store, self._sandbox(), [one], forget=False)
             else:
                 throw_away(self._store, self._sandbox(), one.paths)
@@ -143,6 +144,7 @@ class Limit:
                 continue
             with self._store.use.unused([one.id]) as unused:
                 if unused:
+                    self._store.outlines.remember([one.id])
                     excess -= one.size - os.stat(one.paths[1]).st_blocks * 512
                     throw_away(self._store, self._sandbox(), one.paths[:1])
         return excess

@@ -52,10 +52,13 @@ def prune(
         if lock is None:
             return _finished(store, sandbox, caches, False)
         things = [one for one in found if one.reclaimable and one.type == "regular"]
+        remembered = [one for one in found if one.type == "source.local" and one.reclaimable]
+        if not remembered:
+            for one in found if everything else things:
+                store.outlines.remember([one.id])
         take_regular(store, sandbox, things)
         kept = [one for one in found if one.type == "source.git.checkout"]
         throw_away(store, sandbox, [path for one in kept for path in one.paths])
-        remembered = [one for one in found if one.type == "source.local" and one.reclaimable]
         if remembered:
             _forget(store)
         unpacked = _take_unpacked(store, sandbox, found) if everything else []

@@ -35,6 +35,7 @@ from img.store.using import Using
 
 if TYPE_CHECKING:
     from img.store.cached import CachedLayers
+    from img.store.outlines import Outlines
     from img.store.variants import Variants
 
 FOLDERS = ("blobs/sha256", "layers", "cache-mounts", "locks", "tmp")
@@ -88,6 +89,13 @@ class Store:
         from img.store.variants import Variants
 
         return Variants(self.layers, self.blobs, Memory(self.database, "variant"))
+
+    @property
+    def outlines(self) -> Outlines:
+        """Where the entries of layers are, without their bytes."""
+        from img.store.outlines import Outlines
+
+        return Outlines(self.layers, Memory(self.database, "outline"), self._engine, self.tmp)
 
     @property
     def cached(self) -> CachedLayers:

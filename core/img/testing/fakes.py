@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from img.abilities import ALL
 from img.digest import digest_of
 from img.errors import Cancelled
 from img.events import Event
@@ -102,6 +103,8 @@ class FakeEngine:
 
 class FakeWorker:
     """Makes one layer per node whose id is what `act` returns: by default a digest of the node and its inputs."""
+
+    abilities = ALL
 
     def __init__(self, act: Callable[[Node, Sequence[Result]], str] | None = None) -> None:
         self.ran: list[str] = []

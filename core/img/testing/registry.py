@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from img.digest import is_digest, sha256
@@ -37,6 +37,14 @@ class Answer(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class Route(NamedTuple):
+    """What a request is about: repository, kind of thing (``manifests``, ``blobs/uploads``, …), and which."""
+
+    name: str
+    kind: str
+    rest: str
+
+
 class MemoryRegistry:
     """The contents and the habits of one registry. Use `serving` to run it."""
 
@@ -49,6 +57,8 @@ class MemoryRegistry:
         self.tokens: dict[str, tuple[frozenset[str], float]] = {}
         """Token → scopes, and the time at which it ends."""
         self.seen: list[Seen] = []
+        self.sent = 0
+        """Bytes of blobs that were sent, whole or in part."""
         self.user, self.password = user, password
         self.auth = auth
         """``basic``, ``token``, or empty: everybody may do everything."""
@@ -83,9 +93,13 @@ class MemoryRegistry:
             route = _ROUTE.match(path)
             if route is None:
                 return error(404, "UNSUPPORTED")
-            act = getattr(self, "_" + route["kind"].replace("/", "_"))
-            found: Answer = act(method, route["name"], route["rest"], query, headers, body)
-            return found
+            return self.routed(method, Route(route["name"], route["kind"], route["rest"]), query, headers, body)
+
+    def routed(self, method: str, route: Route, query: dict[str, str], headers: Any, body: bytes) -> Answer:
+        """The answer to a request that is allowed."""
+        act = getattr(self, "_" + route.kind.replace("/", "_"))
+        found: Answer = act(method, route.name, route.rest, query, headers, body)
+        return found
 
     def _manifests(self, method: str, name: str, target: str, query: Any, headers: Any, body: bytes) -> Answer:
         if method == "PUT":
@@ -103,7 +117,7 @@ class MemoryRegistry:
             inner = [d["digest"] for d in document.get("manifests", [])]
         except (ValueError, TypeError, KeyError, AttributeError):
             return error(400, "MANIFEST_INVALID")
-        missing = [d["digest"] for d in wanted if (name, d["digest"]) not in self.blobs]
+        missing = [d["digest"] for d in wanted if (name, d["digest"]) not in self.blobs and not d.get("urls")]
         if missing or any((name, digest) not in self.manifests for digest in inner):
             return error(404, "MANIFEST_BLOB_UNKNOWN")
         digest = sha256(body)
@@ -117,10 +131,16 @@ class MemoryRegistry:
         return Answer(201, b"", tuple(told))
 
     def _blobs(self, method: str, name: str, digest: str, query: Any, headers: Any, body: bytes) -> Answer:
+        return self.blob_answer(method, name, digest, headers)
+
+    def blob_answer(self, method: str, name: str, digest: str, headers: Any) -> Answer:
+        """A blob, or a part of it."""
         data = self.blobs.get((name, digest))
         if data is None:
             return error(404, "BLOB_UNKNOWN")
         start = re.match(r"bytes=(\d+)-\Z", headers.get("Range", ""))
+        if method == "GET":
+            self.sent += max(0, len(data) - int(start[1] if start else 0))
         if start is None or method == "HEAD":
             return Answer(200, data, (("Docker-Content-Digest", digest),))
         at = int(start[1])
@@ -228,9 +248,11 @@ class MemoryRegistry:
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
-def error(status: int, code: str, *headers: tuple[str, str]) -> Answer:
+def error(status: int, code: str, *headers: tuple[str, str], message: str = "") -> Answer:
     """An error document."""
-    return Answer(status, json.dumps({"errors": [{"code": code, "message": code.lower()}]}).encode(), headers)
+    return Answer(
+        status, json.dumps({"errors": [{"code": code, "message": message or code.lower()}]}).encode(), headers
+    )
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -280,8 +302,11 @@ class _Server(http.server.ThreadingHTTPServer):
         """A connection that a fault, or the client, has ended."""
 
 
+Served = TypeVar("Served", bound=MemoryRegistry)
+
+
 @contextmanager
-def serving(registry: MemoryRegistry, name: str = "127.0.0.1") -> Iterator[MemoryRegistry]:
+def serving(registry: Served, name: str = "127.0.0.1") -> Iterator[Served]:
     """Run a registry for the time of the block; its `host` is ``NAME:PORT``."""
     handler = type("Served", (Handler,), {"registry": registry})
     server = _Server(("127.0.0.1", 0), handler)

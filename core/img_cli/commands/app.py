@@ -91,6 +91,12 @@ def build(
     call: Annotated[str, _one("--call", help="Ask instead of building: check, outline, targets, describe.")] = "",
     cgroup_parent: Annotated[str, _one("--cgroup-parent", help="The cgroup that steps run below.")] = "",
     check: Annotated[bool, _one("--check", help="Check the build file instead of building.")] = False,
+    cpu_period: Annotated[str, _one("--cpu-period", help="Microseconds in which --cpu-quota counts.")] = "",
+    cpu_quota: Annotated[str, _one("--cpu-quota", help="Microseconds of processor time a step has in each.")] = "",
+    cpu_shares: Annotated[str, _one("--cpu-shares", "-c", help="The weight of a step beside others (1024).")] = "",
+    cpus: Annotated[str, _one("--cpus", help="Processors a step may use, e.g. 1.5.")] = "",
+    cpuset_cpus: Annotated[str, _one("--cpuset-cpus", help="Processors by number, e.g. 0-2,7.")] = "",
+    cpuset_mems: Annotated[str, _one("--cpuset-mems", help="Memory nodes by number.")] = "",
     expect_cached: Annotated[
         Words, _one("--expect-cached", help="Fail, and say why, if a step like this runs.")
     ] = None,
@@ -99,12 +105,15 @@ def build(
     iidfile: Annotated[str, _one("--iidfile", help="Write the image's id to this file.")] = "",
     label: Annotated[Words, _one("--label", help="NAME=VALUE label of the image.")] = None,
     load: Annotated[bool, _one("--load", help="Put the image into the store, as -t does.")] = False,
+    memory: Annotated[str, _one("--memory", "-m", help="Memory of each step, e.g. 2g.")] = "",
+    memory_swap: Annotated[str, _one("--memory-swap", help="Memory and swap of each step together; -1: any.")] = "",
     metadata_file: Annotated[str, _one("--metadata-file", help="Write what was made to this file, as JSON.")] = "",
-    network: Annotated[str, _one("--network", help="The network of RUN: host or none.")] = "",
+    network: Annotated[str, _one("--network", help="The network of RUN: host, none or sandbox.")] = "",
     no_cache: Annotated[bool, _one("--no-cache", help="Run every step.")] = False,
     no_cache_filter: Annotated[Words, _one("--no-cache-filter", help="Run every step of these stages.")] = None,
     offline: Annotated[bool, _one("--offline", help="Ask no registry and no server: use what the store has.")] = False,
     output: Annotated[Words, _one("--output", "-o", help="type=TYPE,dest=PATH… May be repeated.")] = None,
+    pids_limit: Annotated[str, _one("--pids-limit", help="Processes of each step at one time.")] = "",
     platform: Annotated[Words, _one("--platform", help="os/architecture[/variant].")] = None,
     print_: Annotated[str, _one("--print", help="Show the graph instead of building: ir or dot.")] = "",
     progress: Annotated[str, _one("--progress", help="auto, tty, plain, json or quiet.")] = "auto",
@@ -116,9 +125,11 @@ def build(
     secret: Annotated[Words, _one("--secret", help="id=ID[,src=FILE|,env=NAME] for RUN --mount=type=secret.")] = None,
     shm_size: Annotated[str, _one("--shm-size", help="Size of /dev/shm in steps, e.g. 128m.")] = "",
     ssh: Annotated[Words, _one("--ssh", help="default, or ID=SOCKET|KEY[,KEY]: for RUN --mount=type=ssh.")] = None,
+    step_timeout: Annotated[str, _one("--step-timeout", help="Time of each step, e.g. 10m.")] = "",
     store_max: Annotated[str, _one("--store-max", help="Keep the store below this size, e.g. 20g.")] = "",
     tag: Annotated[Words, _one("--tag", "-t", help="Name the image. May be repeated.")] = None,
     target: Annotated[str, _one("--target", help="The stage to build.")] = "",
+    timeout: Annotated[str, _one("--timeout", help="Time of the whole build, e.g. 1h30m.")] = "",
     twice: Annotated[bool, _one("--twice", help="Build two times from nothing, and say what differs.")] = False,
     ulimit: Annotated[Words, _one("--ulimit", help="NAME=SOFT[:HARD] limit of every step.")] = None,
 ) -> int:
@@ -203,6 +214,7 @@ def pull(
 @app.command()
 def push(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The image, with its registry: HOST/NAME:TAG.")],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the digest.")] = False,
     insecure: Annotated[
         bool, typer.Option("--insecure-registry", help="Accept plain HTTP, or any certificate.")
     ] = False,
@@ -210,7 +222,7 @@ def push(
     """Push an image to the registry that its name says."""
     from img_cli.commands.push import push as act
 
-    return act(name, insecure)
+    return act(name, insecure, quiet)
 
 
 @app.command()
@@ -318,6 +330,35 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fals
     from img_cli.commands.doctor import doctor as act
 
     return act(json)
+
+
+plugin = typer.Typer(name="plugin", help="Write and try plugins.", no_args_is_help=True)
+app.add_typer(plugin)
+
+
+@plugin.command()
+def new(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="frontend, backend, source, exporter, cache or reporter.")
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is offered by; the package is img-NAME.")],
+    dir: Annotated[str, typer.Option("--dir", help="The new folder (default: img-NAME).")] = "",
+) -> int:
+    """Write a whole plugin package that passes its tests."""
+    from img_cli.commands.plugin import new as act
+
+    return act(kind, name, dir)
+
+
+@plugin.command(context_settings={"ignore_unknown_options": True})
+def test(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="An installed package, or a folder with one.")] = ".",
+    words: Annotated[list[str] | None, typer.Argument(metavar="[PYTEST OPTIONS]...", help="For pytest.")] = None,
+) -> int:
+    """Run the conformance suite over a plugin."""
+    from img_cli.commands.plugin import test as act
+
+    return act(name, words or [])
 
 
 contexts = typer.Typer(name="context", help="Look at a build context.", no_args_is_help=True)

@@ -27,10 +27,8 @@ FILES = (
 def bake(names: Sequence[str], file: str, sets: Sequence[str], shown: bool, given: Mapping[str, Any]) -> int:
     """Build the targets `names` of `file`, or show (`shown`) what that would be. Raises `ImgError`."""
     from img.bake import checked, override, request_of, selected
-    from img_cli.commands.build import PROGRESS, chosen, stop_on_signals, told
+    from img_cli.commands.build import chosen, reporter_of, stop_on_signals, told
 
-    if given["progress"] not in PROGRESS:
-        raise UsageError(f"there is no progress {given['progress']!r}", hint=f"one of {', '.join(PROGRESS)}")
     file = file or _found()
     with open_session() as session:
         stop_on_signals(session)
@@ -45,7 +43,7 @@ def bake(names: Sequence[str], file: str, sets: Sequence[str], shown: bool, give
         how = {name: given[name] for name in ("no_cache", "pull", "backend")}
         requests = [replace(request_of(targets[name], folder, file if own else ""), **how) for name in wanted]
         for group in _by_context(requests):
-            reporter = session.registry.load("reporter", chosen(given["progress"]))
+            reporter = reporter_of(session.registry, chosen(given["progress"]))
             results = session.build_all(group, [reporter(session.engine)])
             for request, result in zip(group, results, strict=True):
                 told(result, request, given["progress"] == "quiet")

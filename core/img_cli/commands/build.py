@@ -11,7 +11,7 @@ from typing import Any
 from img.errors import Cancelled, UsageError
 from img_cli.context import open_session
 
-PROGRESS = ("auto", "tty", "plain", "json", "quiet")
+AUTO = "auto"
 
 
 def build(given: Mapping[str, Any]) -> int:
@@ -21,8 +21,6 @@ def build(given: Mapping[str, Any]) -> int:
     from img_cli.commands.warned import Warned
 
     progress, quiet = given["progress"], given["quiet"]
-    if progress not in PROGRESS:
-        raise UsageError(f"there is no progress {progress!r}", hint=f"one of {', '.join(PROGRESS)}")
     request = request_of(given)
     call = parse_call(given["call"], given["check"])
     with open_session(settings_of(given)) as session:
@@ -32,7 +30,7 @@ def build(given: Mapping[str, Any]) -> int:
         if call:
             return answered(session, request, call)
         progress = chosen("quiet" if quiet else progress)
-        reporter = session.engine.registry.load("reporter", progress)
+        reporter = reporter_of(session.registry, progress)
         if given["twice"]:
             from img_cli.commands.twice import twice
 
@@ -94,9 +92,17 @@ def told(result: Any, request: Any, quiet: bool) -> None:
         )
 
 
+def reporter_of(registry: Any, name: str) -> Any:
+    """What is offered as the reporter `name`. Raises `UsageError` naming what there is."""
+    known = registry.names("reporter")
+    if name not in known:
+        raise UsageError(f"there is no progress {name!r}", hint=f"one of {', '.join((AUTO, *known))}")
+    return registry.load("reporter", name)
+
+
 def chosen(progress: str) -> str:
     """The reporter's name; ``auto`` is the live display on a terminal."""
-    if progress != "auto":
+    if progress != AUTO:
         return progress
     dumb = os.environ.get("TERM", "dumb") == "dumb"
     return "tty" if sys.stderr.isatty() and not dumb else "plain"

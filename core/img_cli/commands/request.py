@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from img.errors import UsageError
 from img.ir.values import Confinement, Limit
 from img.request import Request
-from img.settings import size_of
+from img.settings import seconds_of, size_of
 from img_cli.context import standard_input
 from img_cli.options import POLICIES
 
 ENTITLEMENTS = ("network.host", "security.insecure", "device")
-NETWORKS = ("", "default", "host", "none")
+NETWORKS = ("", "default", "host", "none", "sandbox")
 LIMITS = (
     "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()  # setrlimit(2)
+)
+
+LIMITED = (
+    "memory memory_swap cpus cpu_period cpu_quota cpu_shares cpuset_cpus cpuset_mems pids_limit step_timeout".split()
 )
 
 EPOCH = "SOURCE_DATE_EPOCH"
@@ -47,6 +52,7 @@ def request_of(given: Mapping[str, Any]) -> Request:
         allow=frozenset(map(_entitlement, listed(given["allow"]))),
         **hidden(given),
         **_caches(given),
+        timeout=seconds_of(given["timeout"], "--timeout"),
         stdin=standard_input(given["context"], given["file"]),
     )
 
@@ -98,7 +104,7 @@ def settings_of(given: Mapping[str, Any]) -> dict[str, str]:
     """The settings that options of this one build say, by name; empty ones stay as they are."""
     network = given["network"]
     if network not in NETWORKS:
-        raise UsageError(f"--network can't be {network!r}", hint="host or none")
+        raise UsageError(f"--network can't be {network!r}", hint="host, none or sandbox")
     return {
         "network": "" if network == "default" else network,
         "cgroup_parent": given["cgroup_parent"],
@@ -118,10 +124,15 @@ def _pull(given: Mapping[str, Any]) -> str:
 
 
 def confinement(given: Mapping[str, Any]) -> Confinement:
-    """``--add-host``, ``--ulimit`` and ``--shm-size``."""
+    """``--add-host``, ``--ulimit``, ``--shm-size``, and the limits of every step."""
     hosts = tuple(_host(word) for word in given["add_host"])
     limits = tuple(_limit(word) for word in given["ulimit"])
-    return Confinement(hosts=hosts, limits=limits, shm_size=size(given["shm_size"], "--shm-size"))
+    made = Confinement(hosts=hosts, limits=limits, shm_size=size(given["shm_size"], "--shm-size"))
+    if not any(given[name] for name in LIMITED):
+        return made
+    from img_cli.limits import resources
+
+    return replace(made, resources=resources(given))
 
 
 def listed(words: Sequence[str]) -> tuple[str, ...]:

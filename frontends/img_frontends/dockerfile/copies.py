@@ -197,17 +197,18 @@ def _remote(i: Instruction, source: str, words: Words, place: Place) -> Part | N
         if i.keyword == "COPY":
             hint = "ADD fetches it"
             raise FrontendError("the source of a COPY can't be a git repository", hint=hint, place=place)
-        return _placed(_git(i, git, keep, words.flag("checksum")), place)
+        return _placed(_git(i, git, keep, words.flag("checksum")), place, i.retry)
     if not http:
         return None
     if i.keyword == "COPY":
         raise FrontendError("the source of a COPY can't be a URL", hint="ADD downloads it", place=place)
-    return _placed(_http(i, source, words.flag("checksum")), place)
+    return _placed(_http(i, source, words.flag("checksum")), place, i.retry)
 
 
-def _placed(part: Part, place: Place) -> Part:
-    """The part whose source knows where in the file it is named, for its errors."""
-    return part._replace(source=replace(part.source, notes=Notes(place=place)))
+def _placed(part: Part, place: Place, retry: int) -> Part:
+    """The part whose source knows where in the file it is named, for its errors, and how often it may fail."""
+    assert isinstance(part.source, Source)
+    return part._replace(source=replace(part.source, retry=retry, notes=Notes(place=place)))
 
 
 def _git(i: Instruction, git: GitRef, keep: bool | None, checksum: str) -> Part:

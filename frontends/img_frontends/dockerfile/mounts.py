@@ -43,8 +43,6 @@ ONLY = {
     "env": ("secret",),
 }
 """Options that only some types have."""
-IMAGES = ("docker-image", "oci-layout")
-"""Schemes of sources that are whole filesystems; others are folders."""
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(?:([kmgtp])(?:i?b)?|b)?\Z", re.I)
 _TRUE = ("1", "t", "true")
@@ -180,7 +178,7 @@ class MountReader:
 
     def _mountable(self, node: Node, path: str, target: str) -> Node:
         """`node` as something a step can mount: of a folder, `path` is copied onto nothing first."""
-        if not isinstance(node, Source) or node.scheme in IMAGES:
+        if not isinstance(node, Source) or node.is_image:
             return node
         taken = path.lstrip("/")
         notes = replace(self._notes, title=f"[internal] files for the mount on {target}")

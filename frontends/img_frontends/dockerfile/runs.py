@@ -64,6 +64,7 @@ def run(state: StageState, i: Instruction, words: Words, scope: Scope) -> None:
         _confinement(i, scope),
         devices=wanted,
         proxies=scope.proxies,
+        retry=i.retry,
         notes=notes,
     )
     state.note(f"RUN {state.told()}{' '.join(argv)}", node, built=True)
@@ -109,13 +110,18 @@ def _confinement(i: Instruction, scope: Scope) -> Confinement:
     build = scope.confinement
     if security == Security.INSECURE and "security.insecure" not in scope.allow:
         raise _denied(i, "security", "security.insecure")
-    if network == Network.HOST and build.network is Network.NONE and "network.host" not in scope.allow:
+    if (
+        network == Network.HOST
+        and build.network in (Network.NONE, Network.SANDBOX)
+        and "network.host" not in scope.allow
+    ):
         raise _denied(i, "network", "network.host")
     return replace(
         build,
         network=build.network if network == Network.DEFAULT else Network(network),
         security=Security(security),
         hostname=scope.builder_arg("BUILDKIT_SANDBOX_HOSTNAME") or build.hostname,
+        resources=i.resources.within(build.resources),
     )
 
 

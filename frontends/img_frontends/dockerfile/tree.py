@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from img.ir.values import Resources
 from img_frontends.dockerfile.reader import Heredoc, Line
+
+ANY = Resources()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,9 @@ class Instruction:
     exec: bool = False
     pairs: tuple[tuple[str, str | None], ...] = ()
     legacy: bool = False
+    retry: int = 0
+    """How often it is done again when it fails. No Dockerfile says this, nor `resources`: only documents do."""
+    resources: Resources = ANY
 
     @property
     def keyword(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from img.errors import FrontendError, Place
+from img.errors import FrontendError
 from img.ir.definition import Advice, Definition
 from img.oci.platform import Platform
 from img.ports import FrontendRequest, Resolver
@@ -23,7 +23,8 @@ from img_frontends.document.bind import near
 from img_frontends.document.flat import Flat, flatten
 from img_frontends.document.include import Read, load
 from img_frontends.document.instructions import at, of_arg, of_from, of_setting, of_step
-from img_frontends.document.model import Document, Step, Target
+from img_frontends.document.model import Document, Target
+from img_frontends.document.promises import promises
 
 ESCAPE = "\\"
 
@@ -94,8 +95,8 @@ def stretches(stages: Sequence[Flat], given: Mapping[str, str], known: tuple[str
         for step in flat.stage.steps:
             try:
                 if holds(step, {**given, **dict(flat.values)}, known):
-                    check_promises(step)
-                    body += of_step(step)
+                    how = promises(step)
+                    body += [replace(one, **how) for one in of_step(step)] if how else of_step(step)
             except FrontendError as error:
                 problems.append(error)
         for setting in flat.stage.after:
@@ -104,25 +105,3 @@ def stretches(stages: Sequence[Flat], given: Mapping[str, str], known: tuple[str
     if problems:
         raise joined(problems)
     return tuple(made)
-
-
-def check_promises(step: Step) -> None:
-    """Raises `FrontendError` for what a document can say and no backend can do yet."""
-    asked = {
-        "cache": not step.cache,
-        "retry": step.retry > 0,
-        "timeout": bool(step.timeout),
-        "resources": step.resources is not None,
-    }
-    for name, wanted in asked.items():
-        if wanted:
-            place: Place = at(step, name)
-            raise FrontendError(f"{name} can't be kept: no backend does it yet", hint=_HINTS[name], place=place)
-
-
-_HINTS = {
-    "cache": "leave it out, and build with --no-cache-filter STAGE",
-    "retry": "leave it out, and let the script try again",
-    "timeout": "leave it out, and write timeout 60 before the command",
-    "resources": "leave it out, and use --ulimit, --shm-size or --cgroup-parent",
-}

@@ -129,7 +129,7 @@ class Run:
 
     command: str | tuple[str, ...] = key(Command(), "The script, or the words of a program.")
     mounts: tuple[Mount, ...] = key(Many(MOUNTS), "What the step sees beside the stage's files.", ())
-    network: str = key(OneOf(("default", "none", "host")), "The network it sees.", "")
+    network: str = key(OneOf(("default", "none", "host", "sandbox")), "The network it sees.", "")
     security: str = key(OneOf(("sandbox", "insecure")), "How far it is confined.", "")
     devices: tuple[Device, ...] = key(Many(Record(Device, "name")), "Devices of the machine.", ())
     name: str = key(Text(r"[A-Za-z0-9_.-]+", "a file name"), "The file name of a script with #!.", "")
@@ -284,10 +284,11 @@ Act = Run | Copy | Add | Write | Mkdir | Remove | Link | Setting
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a step may use."""
+    """How much a run may use; the tighter of this and what the build says."""
 
-    cpus: str = key(TEXT, 'Processors, e.g. "1.5".', "")
-    memory: str = key(TEXT, "Bytes, e.g. 2g.", "")
+    memory: str = key(Text(r"[0-9]+(\.[0-9]+)?[kKmMgGtT]?i?[bB]?", "a size, e.g. 2g"), "Memory, e.g. 2g.", "")
+    cpus: str = key(Text(r"[0-9]+(\.[0-9]+)?", 'a number, e.g. "1.5"'), 'Processors, e.g. "1.5".', "")
+    pids: int = key(Whole(), "Processes at one time.", 0)
     at: Places = places()
 
 
@@ -298,9 +299,9 @@ class Step:
     act: Act = key(ACTS, "", spread=True)
     when: tuple[tuple[str, tuple[str, ...]], ...] = key(Lists(), "Only if these arguments have these values.", ())
     cache: bool = key(FLAG, "false: done anew in every build.", True)
-    retry: int = key(Whole(), "How often a failing step is tried again.", 0)
-    timeout: str = key(TIME, "How long it may take.", "")
-    resources: Resources | None = key(Record(Resources), "What it may use.", None)
+    retry: int = key(Whole(), "How often a run, or an add from a URL, is tried again when it fails.", 0)
+    timeout: str = key(TIME, "How long a run may take.", "")
+    resources: Resources | None = key(Record(Resources), "What a run may use.", None)
     comments: tuple[str, ...] = ()
     at: Places = places()
 

@@ -49,6 +49,13 @@ def to_dockerfile(document: Document) -> str:
     return (f"{head}\n" if head else "") + "\n".join(texts)
 
 
+_HOW = {
+    "retry": "leave it out, and let the script try again",
+    "timeout": "leave it out, and build with --step-timeout",
+    "resources": "leave it out, and build with --memory, --cpus and --pids-limit",
+}
+
+
 def _unsaid(document: Document) -> list[FrontendError]:
     """What no Dockerfile can say, whatever the arguments are."""
     found: list[FrontendError] = []
@@ -61,6 +68,9 @@ def _unsaid(document: Document) -> list[FrontendError]:
         for step in stage.steps:
             if step.when:
                 found.append(_cannot("when", at(step, "when"), "make two stages of it, and choose with --target"))
+            for name, hint in _HOW.items():
+                if getattr(step, name):
+                    found.append(_cannot(name, at(step, name), hint))
     return found
 
 

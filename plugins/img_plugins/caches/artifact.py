@@ -28,6 +28,25 @@ LARGEST = 64 << 20
 Blob = Callable[[Descriptor], bytes]
 """Gives a blob's bytes, verified."""
 
+BUILDKIT = "application/vnd.buildkit.cacheconfig.v0"
+BUILDKIT_INLINE = "moby.buildkit.cache.v0"
+"""The type of BuildKit's cache, and the key in a configuration that carries one (docs/decisions/0027)."""
+
+
+def checked(data: bytes) -> bytes:
+    """The document of a cache, an image or an index, as it is. Raises `LayerError` with plain words if it is BuildKit's."""
+    document = parse_object(data, "cache")
+    parts = [document.get("config"), *(document.get("manifests") or ())]
+    if any(isinstance(part, dict) and part.get("mediaType") == BUILDKIT for part in parts) or "records" in document:
+        raise _of_buildkit()
+    return data
+
+
+def _of_buildkit() -> LayerError:
+    return LayerError(
+        "it was written by BuildKit, whose records say nothing about img's steps: give img a name of its own with --cache-to"
+    )
+
 
 def pack(document: bytes) -> tuple[Descriptor, str, bytes]:
     """The layer with the index: descriptor, diff id, bytes."""
@@ -54,7 +73,11 @@ def index_of(manifest: Manifest, blob: Blob) -> Any:
     `LayerError`, and what `blob` raises."""
     first = manifest.layers[0] if manifest.layers else None
     if first is None or first.annotations.get(MARK) != "1":
-        return index_document(manifest, parse_object(blob(manifest.config), "configuration"))
+        config = parse_object(blob(manifest.config), "configuration")
+        found = index_document(manifest, config)
+        if found is None and BUILDKIT_INLINE in config:
+            raise _of_buildkit()
+        return found
     if first.size > LARGEST:
         raise LayerError(f"the cache's index has {first.size} bytes, more than the {LARGEST} allowed")
     return unpack(blob(first))

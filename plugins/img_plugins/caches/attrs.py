@@ -21,8 +21,6 @@ def check_attrs(attrs: Mapping[str, str], kind: str, writes: bool, known: Sequen
         if name in ALWAYS and writes:
             if not flag(attrs, name, True):
                 raise UsageError(f"{option} can't do {name}=false", hint="caches are OCI image manifests: leave it out")
-        elif name == "registry.insecure":
-            raise UsageError(f"{option} can't do {name}", hint="say it once, in the configuration of registries")
         elif name not in allowed:
             raise UsageError(f"{option} has no attribute {name!r}", hint=f"it has: {', '.join(allowed)}")
     if needed and not attrs.get(needed):

@@ -15,7 +15,7 @@ from img.oci.spec import Descriptor, Manifest
 from img.ports import CacheFound, Host
 from img.store.forms import LayerBlob
 from img.store.locks import locked
-from img_plugins.caches.artifact import LARGEST, index_of, manifest_of, pack
+from img_plugins.caches.artifact import LARGEST, checked, index_of, manifest_of, pack
 from img_plugins.caches.attrs import check_attrs
 
 
@@ -38,7 +38,7 @@ class LocalCache:
         for number, entry in enumerate(read_index(root)):
             descriptor = Descriptor.from_json(entry, f"index.manifests[{number}]")
             if descriptor.digest == digest or (not digest and descriptor.annotations.get(REF_NAME) == tag):
-                manifest = Manifest.parse(_read(root, descriptor))
+                manifest = Manifest.parse(checked(_read(root, descriptor)))
                 document = index_of(manifest, lambda blob: _read(root, blob))
                 return [] if document is None else [CacheFound(document, {"path": str(root)}, descriptor.digest)]
         return []

@@ -1,4 +1,5 @@
-"""``type=registry``: a cache under a name of a registry. Attributes: ``ref``, and of a written one those of every cache.
+"""``type=registry``: a cache under a name of a registry. Attributes: ``ref``, ``registry.insecure``, and of a
+written one those of every cache.
 
 What is read may be a cache, an image that carries its own (``type=inline``), or an index of such images.
 """
@@ -18,8 +19,9 @@ from img.oci.spec import INDEXES, Descriptor, Index, Manifest
 from img.ports import CacheFound, Host
 from img.solver.watched import deadline
 from img.store.forms import LayerBlob
-from img_plugins.caches.artifact import LARGEST, index_of, manifest_of, pack
+from img_plugins.caches.artifact import LARGEST, checked, index_of, manifest_of, pack
 from img_plugins.caches.attrs import check_attrs
+from img_plugins.exporters.forms import flag
 from img_plugins.registry.access import Registries
 from img_plugins.registry.network import Network, Patience
 from img_plugins.registry.side_by_side import side_by_side
@@ -43,28 +45,30 @@ class RegistryCache:
         self._lock = threading.Lock()
 
     def check(self, attrs: Mapping[str, str], writes: bool) -> None:
-        check_attrs(attrs, "registry", writes, ("ref",), "ref")
+        check_attrs(attrs, "registry", writes, ("ref", "registry.insecure"), "ref")
+        flag(attrs, "registry.insecure")
         Reference.parse(attrs["ref"])
 
     def load(self, attrs: Mapping[str, str]) -> Sequence[CacheFound]:
         """The cache, or those of an image's platforms."""
-        reference = Reference.parse(attrs["ref"])
-        reader = self._reader(reference)
+        reference, insecure = Reference.parse(attrs["ref"]), flag(attrs, "registry.insecure")
+        reader = self._registries().reader(reference, insecure)
         try:
             found = reader.manifest(reference.target)
         except NotFound:
             return []
+        checked(found.data)
         documents = [found]
         if found.media_type in INDEXES or b'"manifests"' in found.data[:4096]:
             inner = Index.parse(found.data, found.media_type).manifests[:PLATFORMS]
             documents = [reader.inner(one.digest) for one in inner]
-        origin = {"ref": str(reference)}
+        origin = {"ref": str(reference), **({"insecure": "true"} if insecure else {})}
         read = [index_of(Manifest.parse(one.data, one.media_type), lambda b: _small(reader, b)) for one in documents]
         return [CacheFound(document, origin, found.digest) for document in read if document is not None]
 
     def missing(self, origin: Mapping[str, str], blobs: Sequence[Descriptor]) -> frozenset[str]:
         """Asked for side by side: the protocol has no question about several."""
-        client = self._registries().writer(Reference.parse(origin["ref"]))
+        client = self._registries().writer(Reference.parse(origin["ref"]), "insecure" in origin)
         gone: set[str] = set()
 
         def ask(blob: Descriptor) -> None:
@@ -75,7 +79,8 @@ class RegistryCache:
         return frozenset(gone)
 
     def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
-        return cast(IO[bytes], self._reader(Reference.parse(origin["ref"])).blob(descriptor, offset))
+        reader = self._registries().reader(Reference.parse(origin["ref"]), "insecure" in origin)
+        return cast(IO[bytes], reader.blob(descriptor, offset))
 
     def save(
         self, attrs: Mapping[str, str], document: bytes, blobs: Sequence[LayerBlob], mark: str | None = None
@@ -84,33 +89,31 @@ class RegistryCache:
         Registries can't compare and swap: with `mark` the tag is looked at right before and a moment after."""
         from img_plugins.exporters.pushing import Push
 
-        reference = Reference.parse(attrs["ref"])
+        reference, insecure = Reference.parse(attrs["ref"]), flag(attrs, "registry.insecure")
         store = self._host.store
         descriptor, diff_id, data = pack(document)
         image = manifest_of((descriptor, diff_id), blobs)
         kept = [store.blobs.put(one) for one in (data, image.config, image.manifest)]
         try:
-            look = (lambda: None) if mark is None else (lambda: self._stands(reference, mark))
-            Push(self._host, reference).tree(image.descriptor, reference.target, look)
+            look = (lambda: None) if mark is None else (lambda: self._stands(reference, mark, insecure))
+            Push(self._host, reference, insecure).tree(image.descriptor, reference.target, look)
             if mark is not None:
                 time.sleep(SETTLED * random.uniform(1, 2))
-                self._stands(reference, image.descriptor.digest)
+                self._stands(reference, image.descriptor.digest, insecure)
         finally:
             for digest in kept:
                 store.blobs.remove(digest)
         return f"{reference.familiar} {image.descriptor.digest}"
 
-    def _stands(self, reference: Reference, digest: str) -> None:
+    def _stands(self, reference: Reference, digest: str, insecure: bool) -> None:
         """Raises `CacheMoved` if the tag stands for something else than `digest` (empty: for nothing)."""
         try:
-            found = self._host.load("registry", "distribution").writer(reference).manifest(reference.target).digest
+            registries = self._host.load("registry", "distribution")
+            found = registries.writer(reference, insecure).manifest(reference.target).digest
         except NotFound:
             found = ""
         if found != digest:
             raise CacheMoved(f"{reference.familiar} was written by somebody else meanwhile")
-
-    def _reader(self, reference: Reference) -> Any:
-        return self._registries().reader(reference)
 
     def _registries(self) -> Registries:
         """Registries that are asked in haste."""

@@ -23,7 +23,7 @@ from img.oci.spec import MAX_DOCUMENT, Descriptor, Manifest
 from img.ports import CacheFound, Host
 from img.solver.watched import deadline
 from img.store.forms import LayerBlob
-from img_plugins.caches.artifact import LARGEST, index_of, manifest_of, pack
+from img_plugins.caches.artifact import LARGEST, checked, index_of, manifest_of, pack
 from img_plugins.caches.attrs import check_attrs
 from img_plugins.registry.side_by_side import side_by_side
 
@@ -52,7 +52,7 @@ class S3Cache:
             data = self._read(place, _manifest_key(place), MAX_DOCUMENT, attrs)
         except NotFound:
             return []
-        document = index_of(Manifest.parse(data), lambda blob: self._blob(place, blob, attrs))
+        document = index_of(Manifest.parse(checked(data)), lambda blob: self._blob(place, blob, attrs))
         return [] if document is None else [CacheFound(document, place, sha256(data))]
 
     def missing(self, origin: Mapping[str, str], blobs: Sequence[Descriptor]) -> frozenset[str]:

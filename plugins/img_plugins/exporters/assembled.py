@@ -11,7 +11,7 @@ from img.ir.nodes import Source
 from img.ir.walk import chain
 from img.oci.mutate import Image, assemble, encode
 from img.oci.reference import Reference
-from img.oci.spec import DOCKER_INDEX, OCI_INDEX, Descriptor, Manifest
+from img.oci.spec import DOCKER_INDEX, NONDISTRIBUTABLE, OCI_INDEX, Descriptor, Manifest
 from img.outputs import rfc3339
 from img.ports import Export, Host
 from img.store.forms import LayerBlob
@@ -31,10 +31,11 @@ def store_image(host: Host, export: Export, form: Form, annotations: Annotations
     where they came from stay there."""
     target = export.target
     blobs = _blobs(host, export, form, remote)
+    described = [blob.descriptor if form.foreign else distributable(blob.descriptor) for blob in blobs]
     epoch = form.epoch_for(target)
     image = assemble(
         target.config,
-        [blob.descriptor for blob in blobs],
+        described,
         [blob.diff_id for blob in blobs],
         export.created,
         epoch="" if epoch is None else rfc3339(epoch),
@@ -44,6 +45,11 @@ def store_image(host: Host, export: Export, form: Form, annotations: Annotations
     host.store.blobs.put(image.config)
     host.store.blobs.put(image.manifest)
     return image
+
+
+def distributable(layer: Descriptor) -> Descriptor:
+    """A layer as one that every registry may have."""
+    return replace(layer, media_type=NONDISTRIBUTABLE.get(layer.media_type, layer.media_type), urls=())
 
 
 def _blobs(host: Host, export: Export, form: Form, remote: bool) -> list[LayerBlob]:

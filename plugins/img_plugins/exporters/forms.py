@@ -20,6 +20,8 @@ IMAGE = (
     "force-compression",
     "rewrite-timestamp",
     "source-date-epoch",
+    "prefer-nondist-layers",
+    "compatibility-version",
 )
 """Attributes of every exporter that writes images."""
 
@@ -27,13 +29,16 @@ REFUSED = {
     "attestation-inline": "attestations are not made yet",
     "attestation-prefix": "attestations are not made yet",
     "oci-artifact": "attestations are not made yet",
-    "prefer-nondist-layers": "layers are never marked as not distributable, and those of a base stay as they are",
-    "registry.insecure": "a registry's transport is said once, in the configuration of registries",
-    "compatibility-version": "the bytes are this version's only",
+    "registry.insecure": "it pushes nothing",
     "buildinfo": "it has been gone from BuildKit since 0.12",
     "nydus": "nydus images are not made",
 }
 """Attributes of BuildKit's that can't be honoured here, and why."""
+
+
+VERSIONS = (10, 20, 30)
+"""Of BuildKit's exporters, by ``compatibility-version``: 30 is the newest; before it docker's media types were the default,
+and 10 has no zstd."""
 
 
 class Form(NamedTuple):
@@ -47,12 +52,14 @@ class Form(NamedTuple):
     rewrite: bool
     epoch: int | None
     """From ``source-date-epoch``; None: the target's."""
+    foreign: bool = False
+    """From ``prefer-nondist-layers``: a base's layers that may not be distributed stay so, and are not pushed."""
 
     @classmethod
     def of(cls, attrs: Mapping[str, str]) -> Form:
         """Raises `UsageError` for values that are wrong, or that do not go together."""
         kind, level = attrs.get("compression", ""), attrs.get("compression-level", "")
-        force, oci = flag(attrs, "force-compression"), flag(attrs, "oci-mediatypes", True)
+        force, oci = flag(attrs, "force-compression"), flag(attrs, "oci-mediatypes", _oci_by_default(attrs))
         packing = _packing(kind, level) if kind or level or force else None
         if not oci and kind in ("zstd", "estargz"):
             raise UsageError(
@@ -60,7 +67,9 @@ class Form(NamedTuple):
             )
         if not oci and any(map(is_annotation, attrs)):
             raise UsageError("annotations need OCI media types", hint="leave out oci-mediatypes=false")
-        return cls(packing, force, oci, flag(attrs, "rewrite-timestamp"), epoch_of(attrs))
+        return cls(
+            packing, force, oci, flag(attrs, "rewrite-timestamp"), epoch_of(attrs), flag(attrs, "prefer-nondist-layers")
+        )
 
     def epoch_for(self, target: Target) -> int | None:
         return target.epoch if self.epoch is None else self.epoch
@@ -76,6 +85,23 @@ class Form(NamedTuple):
                 "rewrite-timestamp=true needs to know the time", hint="set SOURCE_DATE_EPOCH, or source-date-epoch=…"
             )
         return (self.packing or _packing("", ""))._replace(epoch=epoch)
+
+
+def version_of(attrs: Mapping[str, str]) -> int:
+    """``compatibility-version``. Raises `UsageError` for one that there is not, or that lacks what is asked for."""
+    text = attrs.get("compatibility-version", "")
+    version = int(text) if text.isascii() and text.isdigit() else 0 if text else VERSIONS[-1]
+    if version not in VERSIONS:
+        raise UsageError(f"there is no compatibility-version={text}", hint=f"one of {', '.join(map(str, VERSIONS))}")
+    if version == VERSIONS[0] and attrs.get("compression") == "zstd":
+        raise UsageError("compatibility-version=10 has no compression=zstd", hint="20 has")
+    return version
+
+
+def _oci_by_default(attrs: Mapping[str, str]) -> bool:
+    """Whether an output that does not say has OCI media types."""
+    newest = version_of(attrs) == VERSIONS[-1]
+    return newest or attrs.get("compression") in ("zstd", "estargz") or any(map(is_annotation, attrs))
 
 
 def _packing(kind: str, level: str) -> Packing:

@@ -1,5 +1,5 @@
 """``type=image``: into the store, under one or more names, and to registries. Attributes, beside those of every image:
-``push``, ``push-by-digest``, ``unpack``, ``store``, ``name-canonical``, ``dangling-name-prefix`` and
+``push``, ``push-by-digest``, ``registry.insecure``, ``unpack``, ``store``, ``name-canonical``, ``dangling-name-prefix`` and
 ``dangling-name-empty-only`` (BuildKit's own spelling, ``danging-name-empty-only``, is taken too)."""
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ KNOWN = (
     *IMAGE,
     "push",
     "push-by-digest",
+    "registry.insecure",
     "unpack",
     "store",
     "name-canonical",
@@ -47,9 +48,9 @@ class ImageExporter:
             for export in exports:
                 self._host.store.layers.trees(export.snapshot)
         if push:
-            exporter = self._host.load("exporter", "registry")
+            exporter, insecure = self._host.load("exporter", "registry"), flag(attrs, "registry.insecure")
             for name in names:
-                exporter.push(str(name.untagged(descriptor.digest) if by_digest else name), descriptor)
+                exporter.push(str(name.untagged(descriptor.digest) if by_digest else name), descriptor, insecure)
         if keep:
             for stored in _stored_names(attrs, names, descriptor):
                 self._host.store.images.set(stored, descriptor)

@@ -35,7 +35,8 @@ class OciExporter:
         if not tar and dest in ("", "-"):
             raise UsageError(f"--output type={self.kind},tar=false needs dest=FOLDER")
         self._check(exports)
-        descriptor, images = store_all(self._host, exports, attrs)
+        typed = attrs if self.kind == "docker" else {"oci-mediatypes": "true", **attrs}
+        descriptor, images = store_all(self._host, exports, typed)
         blobs = self._host.store.blobs
 
         def chunks(blob: Descriptor) -> Iterator[bytes]:

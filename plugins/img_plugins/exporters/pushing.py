@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from img.errors import Cancelled, StoreError
+from img.errors import Cancelled, NotFound, StoreError
 from img.events import Progress
 from img.oci.reference import Reference
 from img.oci.spec import INDEXES, Descriptor, Index, Manifest
@@ -23,12 +23,13 @@ SILENCE = 0.1
 class Push:
     """One push."""
 
-    def __init__(self, host: Host, reference: Reference) -> None:
+    def __init__(self, host: Host, reference: Reference, insecure: bool = False) -> None:
+        """With `insecure`, plain HTTP or any certificate will do, whatever the configuration says."""
         self._host = host
         self._store = host.store
         self._reference = reference
         self._registries: Any = host.load("registry", "distribution")
-        self._uploader = Uploader(self._registries.writer(reference))
+        self._uploader = Uploader(self._registries.writer(reference, insecure))
         self._told: dict[str, float] = {}
 
     def tree(self, descriptor: Descriptor, target: str, before: Callable[[], None] = lambda: None) -> None:
@@ -41,7 +42,7 @@ class Push:
                 self.tree(inner, inner.digest)
         else:
             manifest = Manifest.parse(data, descriptor.media_type)
-            unique = {d.digest: d for d in (*manifest.layers, manifest.config) if not d.urls}
+            unique = {d.digest: d for d in (*manifest.layers, manifest.config) if d.distributable}
             side_by_side(self._blob, unique.values())
         before()
         self._uploader.manifest(target, descriptor.media_type, data)
@@ -106,9 +107,14 @@ class Push:
             return
         if found is None or "ref" not in found[1]:
             raise StoreError(f"the store has no blob {descriptor.digest}", hint="pull or build the image again")
-        with self._registries.reader(Reference.parse(found[1]["ref"])).blob(descriptor, offset) as stream:
-            while data := stream.read(CHUNK):
-                yield data
+        try:
+            with self._registries.reader(Reference.parse(found[1]["ref"])).blob(descriptor, offset) as stream:
+                while data := stream.read(CHUNK):
+                    yield data
+        except NotFound as error:
+            if not found[0].distributable:
+                error.hint = "its image says that it is to be had elsewhere: prefer-nondist-layers=true leaves it there"
+            raise
 
     def _tell(self, descriptor: Descriptor, done: int) -> None:
         now = time.monotonic()

@@ -1,5 +1,5 @@
 """``type=registry``: pushed to the registry its name says. Attributes: ``name`` (separated by commas),
-``push-by-digest``, and those of every image (`img_plugins.exporters.forms`)."""
+``push-by-digest``, ``registry.insecure``, and those of every image (`img_plugins.exporters.forms`)."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ class RegistryExporter:
 
     def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> Exported:
         """Returns the names and the digest."""
-        check_attrs(attrs, "registry", (*IMAGE, "push-by-digest"))
+        check_attrs(attrs, "registry", (*IMAGE, "push-by-digest", "registry.insecure"))
         names = names_of(attrs)
         if not names:
             raise UsageError("type=registry needs a name", hint="add name=… or -t")
         descriptor, images = store_all(self._host, exports, attrs, remote=True)
-        by_digest = flag(attrs, "push-by-digest")
+        by_digest, insecure = flag(attrs, "push-by-digest"), flag(attrs, "registry.insecure")
         for name in names:
-            self.push(str(name.untagged(descriptor.digest) if by_digest else name), descriptor)
+            self.push(str(name.untagged(descriptor.digest) if by_digest else name), descriptor, insecure)
         line = f"pushed {', '.join(map(str, names))} {descriptor.digest}"
         return Exported(line, facts(descriptor, images, names))
 
-    def push(self, name: str, descriptor: Descriptor) -> str:
-        """Push a stored image under `name`; returns the manifest's digest. Raises `RegistryError`, `CorruptBlob`."""
+    def push(self, name: str, descriptor: Descriptor, insecure: bool = False) -> str:
+        """Push a stored image under `name`; returns the manifest's digest. With `insecure`, plain HTTP or any certificate
+        will do. Raises `RegistryError`, `CorruptBlob`."""
         from img_plugins.exporters.pushing import Push
 
         reference = Reference.parse(name)
-        Push(self._host, reference).tree(descriptor, reference.tag or descriptor.digest)
+        Push(self._host, reference, insecure).tree(descriptor, reference.tag or descriptor.digest)
         return descriptor.digest

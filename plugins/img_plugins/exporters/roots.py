@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from img.errors import UsageError
 from img.ports import Export, Host
 from img.store.pipes import read_from
-from img_plugins.exporters.forms import epoch_of, flag
+from img_plugins.exporters.forms import epoch_of, flag, version_of
 
-KNOWN = ("dest", "platform-split", "source-date-epoch")
+KNOWN = ("dest", "platform-split", "source-date-epoch", "compatibility-version")
 Roots = list[tuple[str, list[str]]]
 """(folder of the result, or empty for its root; trees bottom up) of each target."""
 
@@ -20,6 +20,7 @@ def roots_of(host: Host, exports: Sequence[Export], attrs: Mapping[str, str]) ->
 
     Raises `UsageError` if several have to share one root and both have a file.
     """
+    version_of(attrs)  # files are the same in each
     split = flag(attrs, "platform-split", len(exports) > 1)
     trees = [host.store.layers.trees(export.snapshot) for export in exports]
     if not split and len(exports) > 1 and (path := host.sandbox.call("img.oci.flat:clash", trees)):

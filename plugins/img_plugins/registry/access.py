@@ -18,7 +18,7 @@ from img_plugins.registry.auth import Secret
 from img_plugins.registry.client import Client
 from img_plugins.registry.credentials import Credentials
 from img_plugins.registry.hosts.choose import Hosts
-from img_plugins.registry.hosts.model import Endpoint
+from img_plugins.registry.hosts.model import Endpoint, unguarded
 from img_plugins.registry.network import Network
 from img_plugins.registry.reader import Reader
 from img_plugins.registry.transport import Transport
@@ -33,7 +33,7 @@ class Registries:
         self.network = Network(host.settings, lambda: host.cancelled)
         self._hosts: Hosts | None = None
         self._transports: dict[Endpoint, Transport] = {}
-        self._readers: dict[tuple[str, str], Reader] = {}
+        self._readers: dict[tuple[str, str, bool], Reader] = {}
         self._lock = threading.RLock()
 
     @property
@@ -44,24 +44,26 @@ class Registries:
                 self._hosts = Hosts.of(self._host.settings)
             return self._hosts
 
-    def reader(self, reference: Reference) -> Reader:
+    def reader(self, reference: Reference, insecure: bool = False) -> Reader:
         """What pulls from the repository of `reference`: its mirrors, and the registry itself. Raises `UsageError`."""
-        key = (reference.registry, reference.repository)
+        key = (reference.registry, reference.repository, insecure)
         with self._lock:
             if key not in self._readers:
-                name = Reference(*key)
+                name = Reference(*key[:2])
                 lists = [self.hosts.endpoints(name, "tag"), self.hosts.endpoints(name, "digest")]
                 lists.append(self.hosts.endpoints(name, "any"))
-                tagged, digested, blobs = ([self._client(e) for e in endpoints] for endpoints in lists)
+                tagged, digested, blobs = ([self._client(e, insecure) for e in endpoints] for endpoints in lists)
                 self._readers[key] = Reader(tagged, digested, blobs, self._tell)
             return self._readers[key]
 
-    def writer(self, reference: Reference) -> Client:
+    def writer(self, reference: Reference, insecure: bool = False) -> Client:
         """What pushes to the repository of `reference`: the registry that it names. Raises `UsageError`."""
         with self._lock:
-            return self._client(self.hosts.endpoint(reference))
+            return self._client(self.hosts.endpoint(reference), insecure)
 
-    def _client(self, endpoint: Endpoint) -> Client:
+    def _client(self, endpoint: Endpoint, insecure: bool = False) -> Client:
+        if insecure and not endpoint.mirror:
+            endpoint = unguarded(endpoint)
         key = Endpoint(endpoint.host, "", endpoint.schemes, endpoint.trust, endpoint.proxy)
         if key not in self._transports:
             self._transports[key] = Transport(key, self.credentials, self.network)

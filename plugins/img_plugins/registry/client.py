@@ -118,8 +118,12 @@ class Client:
     def has_blob(self, digest: str, scope: Scope | None = None) -> bool:
         """Whether the repository has a blob. Raises `RegistryError`."""
         path = f"/v2/{self.repository}/blobs/{digest}"
-        response = self.transport.request("HEAD", path, scope=scope or self._pull, allowed=(404,))
+        response = self.transport.request("HEAD", path, scope=scope or self._pull, allowed=(404, 405, 501))
         drop(response)
+        if response.status in (405, 501):  # it knows no HEAD: begin to fetch it
+            response = self.transport.request("GET", path, scope=scope or self._pull, allowed=(404,))
+            response.close()
+            response.release_conn()
         return bool(response.status != 404)
 
     # --- lists ---------------------------------------------------------------------------------------------

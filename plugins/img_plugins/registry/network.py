@@ -145,16 +145,31 @@ def _make_pool(trust: Trust, proxy: str) -> Any:
 
     from img_plugins.registry.tls import context
 
-    if not trust.verify:
-        import warnings
-
-        warnings.filterwarnings("ignore", category=urllib3.exceptions.InsecureRequestWarning)
     options: dict[str, Any] = {"num_pools": 16, "maxsize": 8, "retries": False, "ssl_context": context(trust)}
     if not proxy:
-        return urllib3.PoolManager(**options)
-    user = urlsplit(proxy).netloc.rpartition("@")[0]
-    headers = urllib3.make_headers(proxy_basic_auth=user) if user else None
-    return urllib3.ProxyManager(shown(proxy), proxy_headers=headers, proxy_ssl_context=context(Trust()), **options)
+        made = urllib3.PoolManager(**options)
+    else:
+        user = urlsplit(proxy).netloc.rpartition("@")[0]
+        headers = urllib3.make_headers(proxy_basic_auth=user) if user else None
+        made = urllib3.ProxyManager(shown(proxy), proxy_headers=headers, proxy_ssl_context=context(Trust()), **options)
+    if not trust.verify:
+        made.pool_classes_by_scheme = {**made.pool_classes_by_scheme, "https": _unverified()}
+    return made
+
+
+def _unverified() -> Any:
+    """Pools without urllib3's warning of each request whose certificate is not looked at: the user said so. Warning filters
+    belong to the whole program, which may not be img."""
+    import urllib3
+    from urllib3.connection import HTTPSConnection
+
+    class Connection(HTTPSConnection):
+        is_verified = property(lambda self: True, lambda self, value: None)
+
+    class Pool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = Connection
+
+    return Pool
 
 
 def retry_after(text: str | None) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
 from img.digest import is_digest, sha256
-from img.errors import CorruptBlob, NotFound, RegistryError, Unauthorized
+from img.errors import CorruptBlob, Forbidden, NotFound, RegistryError, Unauthorized
 from img.oci.spec import OCI_INDEX, Descriptor
 from img_plugins.registry.auth import Scope
 from img_plugins.registry.client import Client
@@ -21,6 +21,8 @@ from img_plugins.registry.transport import Busy, TooLarge, drop, error_codes, re
 
 PIECE, SMALLEST = 16 << 20, 256 << 10
 """Bytes of one piece of an upload in pieces, and of the smallest that is tried where larger ones are refused."""
+FINAL = (400, 404, 405, 409, 412, 413, 415, 422)
+"""Statuses to a manifest that asking again does not change, unless a blob of it is not visible yet."""
 ROUNDS = 5
 """How often an upload is begun anew."""
 
@@ -30,6 +32,10 @@ Pour = Callable[[int, int], Iterator[bytes]]
 
 class _Refused(Exception):
     """The registry does not take this, and will not the next time."""
+
+
+class _Nowhere(NotFound):
+    """There is no such repository."""
 
 
 class _Session(NamedTuple):
@@ -73,7 +79,7 @@ class Uploader:
                 else:
                     self._whole(session, descriptor, pour)
                 return True
-            except Unauthorized:
+            except (Unauthorized, Forbidden, _Nowhere):
                 raise
             except (RegistryError, _Refused) as error:
                 if isinstance(error, TooLarge):
@@ -108,7 +114,7 @@ class Uploader:
                 if self._put(target, media_type, data):
                     self._refer(media_type, data)
                 return digest
-            except Unauthorized:
+            except (Unauthorized, Forbidden):
                 raise
             except (RegistryError, _Refused) as error:
                 if self._stands(target, digest):
@@ -130,7 +136,7 @@ class Uploader:
             scope=self._scope,
             headers={"Content-Type": media_type},
             body=lambda: data,
-            allowed=(400, 404),
+            allowed=FINAL,
             tries=1,
             read_timeout=SLOW_READ,
         )
@@ -172,7 +178,11 @@ class Uploader:
         return f"/v2/{self._client.repository}/blobs/uploads/"
 
     def _begin(self) -> _Session:
-        response = self._transport.request("POST", self._uploads, scope=self._scope, body=lambda: b"")
+        path = self._uploads
+        response = self._transport.request("POST", path, scope=self._scope, body=lambda: b"", allowed=(404,))
+        if response.status == 404:
+            error = self._transport.refused(response, "POST", path)
+            raise _Nowhere(error.message, hint="create the repository first: this registry does not do so by itself")
         drop(response)
         least = response.headers.get("OCI-Chunk-Min-Length", "")
         return _Session(self._location(response, self._uploads), int(least) if least.isdigit() else 0)

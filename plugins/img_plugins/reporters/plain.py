@@ -15,6 +15,7 @@ from img.events import (
     StepDone,
     StepFailed,
     StepLog,
+    StepRetried,
     StepStarted,
     Warning,
 )
@@ -49,6 +50,9 @@ class PlainReporter:
         elif isinstance(event, StepFailed):
             self._flush(event.step, event.time)
             self._line(event.step, f"ERROR: {event.message}")
+        elif isinstance(event, StepRetried):
+            self._flush(event.step, event.time)
+            self._line(event.step, f"{event.message}; attempt {event.attempt} of {event.attempts} in {event.pause:g}s")
         else:
             self._other(event)
 

@@ -21,6 +21,7 @@ from img.events import (
     StepDone,
     StepFailed,
     StepLog,
+    StepRetried,
     StepStarted,
     Warning,
 )
@@ -72,6 +73,9 @@ class TtyReporter:
             self._done += 1
         elif isinstance(event, StepFailed):
             self._over(event.step, f"[red]✘[/] {_safe(event.title)} [red]{_safe(event.message)}[/]")
+        elif isinstance(event, StepRetried):
+            soon = f"attempt {event.attempt} of {event.attempts} in {event.pause:g}s"
+            self._print(f"[yellow]↻[/] {_safe(event.title)} [yellow]{_safe(event.message)}; {soon}[/]")
         elif isinstance(event, Progress):
             self._move(event)
         elif isinstance(event, Warning):

@@ -61,10 +61,10 @@ class DockerImageSource:
         origin = {"scheme": "docker-image", "ref": str(reference)}
         return images.layers_of(self._host.store, manifest, config, origin, str(reference))
 
-    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
+    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
         """A layer's bytes from the registry it came from."""
         reference = Reference.parse(origin["ref"])
-        return self._reader(reference).blob(descriptor)  # type: ignore[no-any-return]
+        return self._reader(reference).blob(descriptor, offset)  # type: ignore[no-any-return]
 
     def document(self, ref: str, digest: str = "") -> tuple[str, bytes]:
         """Media type and bytes of the manifest or index that a registry has under `ref`, or in its repository under

@@ -109,3 +109,12 @@ class _Part(io.RawIOBase):
 def pieces(stream: IO[bytes]) -> Iterator[bytes]:
     """A stream's bytes in pieces."""
     return iter(lambda: stream.read(CHUNK), b"")
+
+
+def skip(stream: IO[bytes], size: int) -> None:
+    """Go to the byte `size` of a stream that stands at its beginning."""
+    if stream.seekable():
+        stream.seek(size)
+        return
+    while size and (piece := stream.read(min(size, CHUNK))):
+        size -= len(piece)

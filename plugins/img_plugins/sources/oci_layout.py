@@ -18,7 +18,7 @@ from img.oci.platform import Platform, select
 from img.oci.spec import INDEXES, MAX_DOCUMENT, Descriptor, Index, Manifest, parse_object
 from img.ports import BaseImage, Host, Pin, Snapshot
 from img_plugins.sources import images
-from img_plugins.sources.layout import Layout, open_layout, pieces
+from img_plugins.sources.layout import Layout, open_layout, pieces, skip
 
 REF_NAME = "org.opencontainers.image.ref.name"
 FULL_NAME = "io.containerd.image.name"
@@ -63,12 +63,14 @@ class OciLayoutSource:
         origin = {"scheme": "oci-layout", "ref": source.ref, "path": path}
         return images.layers_of(self._host.store, manifest, config, origin, source.ref)
 
-    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor) -> IO[bytes]:
+    def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
         """A layer's bytes from the layout."""
         path = origin["path"]
         if path not in self._layouts:
             self._layouts[path] = open_layout(self._host, path)
-        return self._layouts[path].open(_blob(descriptor.digest))
+        stream = self._layouts[path].open(_blob(descriptor.digest))
+        skip(stream, offset)
+        return stream
 
     # --- the layout's index ---------------------------------------------------------------------------------------
 

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
 from img.errors import BackendError, Cancelled, StepFailed
-from img.events import StepLog
 from img.ir.nodes import Exec
 from img.ir.values import Network, Security, Ssh
 from img.ports import Host, Result, Snapshot
-from img_plugins.worker.devices import resolve_devices
+from img_plugins.worker.devices import Edits, resolve_devices
 from img_plugins.worker.emulation import cannot, foreign
+from img_plugins.worker.lengths import check_lengths, too_long
+from img_plugins.worker.limited import Limited, title_of
 from img_plugins.worker.mounts import Given, resolve_mounts, system_files
-
-TAIL = 30
-"""Lines of output that a failed step shows again."""
+from img_plugins.worker.output import Output
 
 
 class Process(Protocol):
@@ -38,17 +34,19 @@ Start = Callable[[dict[str, Any], int, int, "int | None"], Process]
 file of its secrets."""
 
 
-def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start) -> Snapshot:
-    """Run `node` over its root. Raises `StepFailed`, `BackendError`, `FileError`, `Cancelled`."""
+def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start, *, devices: bool = True) -> Snapshot:
+    """Run `node` over its root, without `devices` as if the machine had none. Raises `StepFailed`, `BackendError`,
+    `FileError`, `Cancelled`."""
     base = inputs[0]
     if not isinstance(base, Snapshot):
         raise BackendError("a step can only run over a snapshot")
+    check_lengths(node)
     trees = host.store.layers.trees(base)
     work = host.store.scratch()
     try:
         with ExitStack() as held:
             given = Given(host, node, work, held)
-            step = _step(given, inputs, trees)
+            step = _step(given, inputs, trees, devices)
             made = _run(host, node, step, given.memory.descriptor, start)
         id = host.store.layers.add_tree(Path(step["upper"]), made["id"])
     finally:
@@ -56,16 +54,16 @@ def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start) ->
     return Snapshot((*base.layers, id))
 
 
-def _step(given: Given, inputs: Sequence[Result], trees: list[str]) -> dict[str, Any]:
+def _step(given: Given, inputs: Sequence[Result], trees: list[str], able: bool) -> dict[str, Any]:
     host, node, work = given.host, given.node, given.work
-    devices = resolve_devices(host, node)
-    mounts = [*system_files(node, work), *resolve_mounts(given, inputs), *devices.mounts]
-    environment = dict(node.proxies) | dict(node.env) | dict(devices.environment)
-    for agent in [mount.target for mount in node.mounts if isinstance(mount, Ssh)][:1]:
-        environment.setdefault("SSH_AUTH_SOCK", agent)
+    devices = resolve_devices(host, node) if able else Edits()
     confinement = node.confinement
     network = confinement.network
     wanted = host.settings.get("network") or "host" if network is Network.DEFAULT else network.value
+    mounts = [*system_files(node, work, wanted), *resolve_mounts(given, inputs), *devices.mounts]
+    environment = dict(node.proxies) | dict(node.env) | dict(devices.environment)
+    for agent in [mount.target for mount in node.mounts if isinstance(mount, Ssh)][:1]:
+        environment.setdefault("SSH_AUTH_SOCK", agent)
     return {
         "lower": trees,
         "upper": os.fspath(work / "upper"),
@@ -80,6 +78,8 @@ def _step(given: Given, inputs: Sequence[Result], trees: list[str]) -> dict[str,
         "groups": list(devices.groups),
         "mounts": mounts,
         "network": wanted,
+        "network_program": _network_program() if wanted == "sandbox" else "",
+        "resources": confinement.resources.document(),
         "cgroup": host.settings.get("cgroup_parent", ""),
         "hostname": confinement.hostname,
         "shm_size": confinement.shm_size,
@@ -88,11 +88,17 @@ def _step(given: Given, inputs: Sequence[Result], trees: list[str]) -> dict[str,
     }
 
 
+def _network_program() -> str:
+    from img.sandbox.network import find
+
+    return find()
+
+
 def _run(host: Host, node: Exec, step: dict[str, Any], memory: int | None, start: Start) -> dict[str, Any]:
     """Run the step's process; returns what `ground.finish` said."""
     if host.cancelled:
         raise Cancelled
-    output = _Output(host, node.digest)
+    output = Output(host, node.digest)
     process = start(step, *output.ends, memory)
     output.started()
     forget = host.on_cancel(process.kill)
@@ -105,57 +111,16 @@ def _run(host: Host, node: Exec, step: dict[str, Any], memory: int | None, start
         raise Cancelled
     if "failed" in reply:
         raise _not_started(node, *reply["failed"])
+    limited = Limited(host, node)
+    limited.tell(reply)
     if reply["status"]:
-        raise _failed(node, reply["status"], output.tail())
+        raise limited.failed(reply, output.tail()) or _failed(node, reply["status"], output.tail())
     made: dict[str, Any] = reply["made"]
     return made
 
 
-class _Output:
-    """Two pipes, each read by a thread of its own into the build's events."""
-
-    def __init__(self, host: Host, step: str) -> None:
-        self._host = host
-        self._step = step
-        self._lines: deque[bytes] = deque(maxlen=TAIL)
-        self._partial = b""
-        self._lock = threading.Lock()
-        pipes = [os.pipe(), os.pipe()]
-        self.ends = (pipes[0][1], pipes[1][1])
-        self._threads = [
-            threading.Thread(target=self._read, args=(reader, name), daemon=True)
-            for (reader, _), name in zip(pipes, ("stdout", "stderr"), strict=True)
-        ]
-
-    def started(self) -> None:
-        """The step has its ends now: close ours, and read."""
-        for end in self.ends:
-            os.close(end)
-        for thread in self._threads:
-            thread.start()
-
-    def finish(self) -> None:
-        """Wait until everything that was written has been read."""
-        for thread in self._threads:
-            thread.join()
-
-    def tail(self) -> tuple[str, ...]:
-        """The last lines of both streams, as they came."""
-        lines = [*self._lines, self._partial] if self._partial else list(self._lines)
-        return tuple(line.decode("utf-8", "replace") for line in lines[-TAIL:])
-
-    def _read(self, reader: int, name: Any) -> None:
-        with os.fdopen(reader, "rb", buffering=0) as stream:
-            while data := stream.read(65536):
-                with self._lock:
-                    *whole, self._partial = (self._partial + data).split(b"\n")
-                    self._partial = self._partial[-65536:]
-                    self._lines.extend(whole)
-                self._host.emit(StepLog(self._step, name, data, time.monotonic()))
-
-
 def _failed(node: Exec, status: int, tail: tuple[str, ...]) -> StepFailed:
-    title = node.notes.title or f"RUN {' '.join(node.argv)}"
+    title = title_of(node)
     what = f"signal {status - 128}" if status > 128 and status < 128 + 65 else f"exit code {status}"
     hint = "killed, perhaps for want of memory" if status == 137 else ""
     return StepFailed(f"{title} failed with {what}", status=status, tail=tail, place=node.notes.place, hint=hint)
@@ -173,6 +138,8 @@ def _not_started(node: Exec, stage: str, number: int, text: str, name: str) -> S
     if stage == "exec" and number == errno.ENOEXEC:
         hint = "the image is for another architecture, or the file is a script without #!"
         return StepFailed(f"{command}: can't be executed", status=126, place=place, hint=hint)
+    if stage == "exec" and number == errno.E2BIG:
+        return too_long(node)
     if stage == "exec":
         return StepFailed(f"{command}: {text}", status=126, place=place, hint="is it executable for this user?")
     if stage == "cwd":

@@ -27,14 +27,25 @@ def make_files(host: Host, node: Node, inputs: Sequence[Result]) -> Snapshot:
     if isinstance(node, Diff):
         return _difference(_snapshot(inputs[0]), _snapshot(inputs[1]))
     base = _snapshot(inputs[0])
-    trees = host.store.layers.trees(base)
+    trees = _below(host, node, base)
     scratch = host.store.scratch()
     out = os.fspath(scratch / "layer")
-    if isinstance(node, Copy):
-        id = _copy(host, node, inputs[1], trees, scratch, out)
-    else:
-        id = _one(host, node, trees, out)
+    try:
+        if isinstance(node, Copy):
+            id = _copy(host, node, inputs[1], trees, scratch, out)
+        else:
+            id = _one(host, node, trees, out)
+    finally:
+        host.store.discard(scratch)
     return Snapshot((*base.layers, id))
+
+
+def _below(host: Host, node: Node, base: Snapshot) -> list[str]:
+    """What the step is placed on: the base's trees, or outlines of them where they say enough and the bytes are not here.
+    Owners by name are looked up in files, and what is removed is looked for among them."""
+    named = any(part and not part.isdigit() for part in getattr(node, "owner", "").split(":"))
+    outlines = None if named or isinstance(node, Remove) else host.store.outlines.below(base)
+    return host.store.layers.trees(base) if outlines is None else outlines
 
 
 def _snapshot(result: Result) -> Snapshot:

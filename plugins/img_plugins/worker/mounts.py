@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from img.errors import BackendError, UsageError
+from img.files.records import unprivileged
 from img.files.view import View
 from img.ir.nodes import Exec
 from img.ir.values import Bind, CacheDir, Secret, Ssh, Tmpfs
@@ -45,8 +46,8 @@ def resolve_mounts(given: Given, inputs: Sequence[Result]) -> list[Mount]:
     return [mount for item in given.node.mounts for mount in _resolve(given, item, results)]
 
 
-def system_files(node: Exec, work: Path) -> list[Mount]:
-    """/etc/hosts and /etc/resolv.conf of the step."""
+def system_files(node: Exec, work: Path, network: str) -> list[Mount]:
+    """/etc/hosts and /etc/resolv.conf of the step, which has the network `network`."""
     hosts = work / "hosts"
     name = node.confinement.hostname
     lines = [f"127.0.0.1\tlocalhost {name}", "::1\tlocalhost ip6-localhost ip6-loopback"]
@@ -54,9 +55,14 @@ def system_files(node: Exec, work: Path) -> list[Mount]:
     hosts.write_text("\n".join(lines) + "\n")
     resolv = work / "resolv.conf"
     try:
-        resolv.write_bytes(Path("/etc/resolv.conf").read_bytes())
+        text = Path("/etc/resolv.conf").read_bytes()
     except OSError:
-        resolv.write_bytes(b"")
+        text = b""
+    if network == "sandbox":
+        from img.sandbox.network import resolver
+
+        text = resolver(text.decode("utf-8", "replace")).encode()
+    resolv.write_bytes(text)
     return [
         {"kind": "bind", "source": os.fspath(hosts), "target": "/etc/hosts", "file": True},
         {"kind": "bind", "source": os.fspath(resolv), "target": "/etc/resolv.conf", "file": True},
@@ -158,10 +164,18 @@ def _ssh(given: Given, mount: Ssh) -> Iterator[Mount]:
     relay = Relay(path, agent)
     given.held.callback(relay.close)
     given.host.sandbox.call("img_plugins.worker.mounts:own", path, mount.mode, mount.uid, mount.gid)
-    yield {"kind": "bind", "source": path, "target": mount.target, "file": True}
+    yield {
+        "kind": "bind",
+        "source": path,
+        "target": mount.target,
+        "file": True,
+        "uid": mount.uid,
+        "gid": mount.gid,
+    }
 
 
 def own(path: str, mode: int, uid: int, gid: int) -> None:
-    """The job: give a socket its owner and mode."""
-    os.chown(path, uid, gid)
+    """The job: give a socket its owner and mode. Where nobody can be given anything, the step's recorder says whose it is."""
+    if not unprivileged():
+        os.chown(path, uid, gid)
     os.chmod(path, mode)

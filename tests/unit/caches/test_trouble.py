@@ -321,3 +321,38 @@ def test_a_store_outlives_its_cache(tmp_path: Path, context: Path, registry: Mem
     registry.blobs.clear()
     found, later, _ = build(tmp_path / "b", context, args=args())
     assert (found, len(later.ran)) == (right, 6)
+
+
+BUILDKITS = "application/vnd.buildkit.cacheconfig.v0"
+OCI = "application/vnd.oci.image"
+
+
+def buildkits_cache(registry: MemoryRegistry, form: str) -> None:
+    """What BuildKit leaves under a name: an index, an image, or an image that carries it."""
+    config = {"layers": [], "records": []}
+    if form == "inline":
+        config = {"os": "linux", "rootfs": {"type": "layers", "diff_ids": []}, "moby.buildkit.cache.v0": "e30="}
+    blob = json.dumps(config).encode()
+    registry.blobs["c", sha256(blob)] = blob
+    part = {
+        "mediaType": f"{OCI}.config.v1+json" if form == "inline" else BUILDKITS,
+        "digest": sha256(blob),
+        "size": len(blob),
+    }
+    media_type = f"{OCI}.{'index' if form == 'index' else 'manifest'}.v1+json"
+    inner = {"manifests": [part]} if form == "index" else {"config": part, "layers": []}
+    registry.manifests["c", "1"] = (
+        media_type,
+        json.dumps({"schemaVersion": 2, "mediaType": media_type, **inner}).encode(),
+    )
+
+
+@pytest.mark.parametrize("form", ["index", "image", "inline"])
+def test_a_cache_of_buildkits_is_said_to_be_one(
+    registry: MemoryRegistry, context: Path, tmp_path: Path, form: str
+) -> None:
+    buildkits_cache(registry, form)
+    cache = {"type": "registry", "ref": f"{registry.host}/c:1"}
+    _, watch, _ = build(tmp_path / "s", context, args=args(), cache_from=(cache,))
+    assert [words for words in watch.warnings if "written by BuildKit" in words and f"{registry.host}/c:1" in words]
+    assert len(watch.ran) == 6

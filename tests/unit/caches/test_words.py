@@ -39,7 +39,7 @@ WRONG: list[tuple[str, dict[str, str], str]] = [
     ("to", {"type": "registry", "ref": "h/x", "ignore-error": "maybe"}, "neither true nor false"),
     ("to", {"type": "registry", "ref": "h/x", "nope": "1"}, "has no attribute 'nope'"),
     ("to", {"type": "registry", "ref": "h/x", "image-manifest": "false"}, "can't do image-manifest=false"),
-    ("to", {"type": "registry", "ref": "h/x", "registry.insecure": "true"}, "registry.insecure"),
+    ("to", {"type": "registry", "ref": "h/x", "registry.insecure": "maybe"}, "neither true nor false"),
     ("to", {"type": "registry", "ref": "h/x", "compression": "lzma"}, "no compression 'lzma'"),
     ("to", {"type": "local"}, "needs dest="),
     ("to", {"type": "local", "src": "x"}, "has no attribute 'src'"),

@@ -10,7 +10,20 @@ from img.ir import wire
 from img.ir.definition import Advice, Definition, Target
 from img.ir.draw import dot
 from img.ir.nodes import Copy, Diff, Exec, Link, Merge, Mkdir, Node, Remove, Scratch, Source, Write
-from img.ir.values import Bind, CacheDir, Confinement, Device, Limit, Network, Notes, Secret, Sharing, Ssh, Tmpfs
+from img.ir.values import (
+    Bind,
+    CacheDir,
+    Confinement,
+    Device,
+    Limit,
+    Network,
+    Notes,
+    Resources,
+    Secret,
+    Sharing,
+    Ssh,
+    Tmpfs,
+)
 from img.ir.walk import base_of, chain, topological, width
 from img.outputs import layer_groups
 from img.ports import Snapshot
@@ -23,7 +36,7 @@ NOTES = Notes("RUN true", Place("Dockerfile", 3, 1, 3, "RUN true"), "tools")
 
 def everything() -> Definition:
     """A graph with every kind of node and mount."""
-    context = Source("local", "context", (("ignore", "*.pyc\n!keep.pyc"),))
+    context = Source("local", "context", (("ignore", "*.pyc\n!keep.pyc"),), retry=1)
     tools = Exec(BASE, ("/bin/sh", "-c", "true"), notes=NOTES)
     mounts = (
         Bind(tools, "/tools", "/usr", True),
@@ -32,7 +45,10 @@ def everything() -> Definition:
         Ssh("default", "/run/ssh"),
         Tmpfs("/tmp", 1 << 20),
     )
-    confinement = Confinement(Network.NONE, hosts=(("db", "10.0.0.1"),), limits=(Limit("nofile", 10, 20),))
+    resources = Resources(1 << 30, -1, 150_000, 100_000, 512, "0-1", "0", 99, 90.5)
+    confinement = Confinement(
+        Network.NONE, hosts=(("db", "10.0.0.1"),), limits=(Limit("nofile", 10, 20),), resources=resources
+    )
     node: Node = Exec(
         BASE,
         ("make", "a\udcff"),
@@ -43,6 +59,7 @@ def everything() -> Definition:
         confinement,
         devices=(Device("vendor.com/gpu=0", True),),
         proxies=(("http_proxy", "x"),),
+        retry=2,
     )
     node = Copy(node, context, ("a*", "b"), "/d/", "1:2", "u=rwX", ("*.o",), True, True, False, True, mtime=5)
     node = Mkdir(node, "/m", 0o700, "u", mtime=5)
@@ -66,6 +83,11 @@ def test_the_stream_reads_back_to_the_same_graph() -> None:
     nodes = {node.digest: node for node in topological([again.targets[0].root])}
     for node in topological([definition.targets[0].root]):
         assert nodes[node.digest].notes == node.notes
+        assert getattr(nodes[node.digest], "retry", 0) == getattr(node, "retry", 0)
+        if isinstance(node, Exec):
+            other = nodes[node.digest]
+            assert isinstance(other, Exec)
+            assert other.confinement == node.confinement
 
 
 def test_the_stream_is_pinned() -> None:
@@ -95,6 +117,23 @@ def test_a_changed_line_is_found_out() -> None:
 def test_other_text_is_no_stream(text: str) -> None:
     with pytest.raises(ImgError, match="line 1"):
         wire.load(text)
+
+
+def test_how_a_step_is_run_is_outside_identity() -> None:
+    plain = Exec(BASE, ("true",))
+    limited = Confinement(resources=Resources(memory=1 << 30, timeout=3))
+    assert plain == Exec(BASE, ("true",), confinement=limited, retry=3)
+    assert Source("http", "http://x/y") == Source("http", "http://x/y", retry=3)
+
+
+def test_of_two_limits_the_tighter_holds() -> None:
+    mine = Resources(memory=10 << 20, memory_swap=20 << 20, cpu_quota=50_000, timeout=5, cpuset_cpus="1")
+    build = Resources(memory=8 << 20, cpu_quota=80_000, cpu_period=200_000, pids=7, timeout=9, cpuset_cpus="0")
+    both = mine.within(build)
+    assert (both.memory, both.pids, both.timeout, both.cpuset_cpus) == (8 << 20, 7, 5, "1")
+    assert (both.cpu_quota, both.cpu_period) == (80_000, 200_000)
+    assert Resources().within(build) == build and build.within(Resources()) == build
+    assert Resources(memory=9, memory_swap=-1).within(Resources(memory=8)).memory_swap == -1
 
 
 def test_notes_and_proxies_are_outside_identity() -> None:

@@ -15,7 +15,8 @@ from img.errors import PluginError
 from img.plugin import specs
 from img.plugin.mark import hookimpl
 from img.plugin.offers import Offer
-from img.plugin.registry import OURS, Entry, Registry, _join
+from img.plugin.registry import OURS, Entry, Registry
+from img.plugin.scan import join
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -91,12 +92,12 @@ def test_every_offer_can_be_loaded(registry: Registry) -> None:
 def test_two_offers_of_one_name_are_an_error_that_names_both() -> None:
     offer = Offer("exporter", "x", "", "m:a")
     with pytest.raises(PluginError, match="both one and two offer a exporter named 'x'"):
-        _join({("exporter", "x"): (offer, "one")}, [offer], "two")
+        join({("exporter", "x"): (offer, "one")}, [offer], "two")
 
 
 def test_an_unknown_kind_is_an_error() -> None:
     with pytest.raises(PluginError, match="which is no kind of offer"):
-        _join({}, [Offer("thing", "x", "", "m:a")], "one")  # type: ignore[arg-type]
+        join({}, [Offer("thing", "x", "", "m:a")], "one")  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_loaded_is_explained() -> None:

@@ -239,3 +239,9 @@ def test_the_view_follows_links_inside(tmp_path: Path) -> None:
 
 def test_entries_without_content_are_no_dirs() -> None:
     assert Entry("x", "file").size == 0
+
+
+def test_folders_that_a_layer_does_not_hold_have_no_time_of_their_own(tmp_path: Path) -> None:
+    """A COPY onto them takes their time into its layer: it must not be that of unpacking."""
+    apply_tar(tar(("a/b/file", FILE, b"1")).read, os.fspath(tmp_path))
+    assert [os.stat(tmp_path / path).st_mtime_ns for path in ("", "a", "a/b")] == [0, 0, 0]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import subprocess
 import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.peers.packing import PACKING
 
 from img.errors import LayerError
 from img.oci.compress import Hashing, decompressed, gzip_chunks
@@ -86,3 +88,15 @@ def test_memory_is_bounded() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, *sys.path], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 100 * 1024
+
+
+def test_every_process_packs_the_same_bytes() -> None:
+    """Fresh memory is filled otherwise in each, so that a library that reads what it never wrote is found out."""
+
+    def packed(fill: int) -> str:
+        environ = {**os.environ, "MALLOC_PERTURB_": str(fill)}
+        return subprocess.run([sys.executable, "-c", PACKING], env=environ, check=True, stdout=-1, text=True).stdout
+
+    first, *rest = (packed(fill) for fill in (0, 1, 90, 255))
+    assert len(first.splitlines()) == 10
+    assert all(other == first for other in rest)

@@ -8,15 +8,17 @@ from functools import cached_property
 from time import monotonic
 from typing import Any
 
+from img.abilities import ALL
 from img.errors import BackendError
 from img.events import Warning
 from img.ports import Availability, Host
 from img_plugins.worker.exec import Process, Start
-from img_plugins.worker.steps import StepWorker
+from img_plugins.worker.steps import StepWorker, root_trouble
 
 RUNGS = {
     "overlay": "overlayfs as root",
     "userns": "overlayfs in a user namespace with a range of ids",
+    "one-id": "plain copies in a user namespace with a single id, owners are recorded",
     "copy": "chroot over plain copies, slower and less confined",
 }
 
@@ -24,6 +26,8 @@ COPIED = (
     "each RUN gets a plain copy of its root and chroot, which takes time and room, and the container around img is all "
     "that confines it"
 )
+
+RECORDED = "each RUN gets a plain copy of its root and a recorder of owners, which takes time and room"
 
 NONE = "assembles only, RUN does not work: "
 REMEDY = (
@@ -43,18 +47,33 @@ class ChrootBackend(StepWorker):
         """Files can always be assembled; whether a RUN works is found out by mounting what a step's root takes."""
         return self._found[1]
 
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What the rung gives: without mounts and namespaces less, without any privilege files alone."""
+        rung = self._found[0]
+        if rung == "none":
+            return frozenset(name for name in ALL if name.startswith("files."))
+        if rung == "copy":
+            from img_plugins.worker.copied import LACKS
+
+            return ALL - LACKS
+        return ALL
+
     @cached_property
     def _found(self) -> tuple[str, Availability]:
         """The rung, and what there is to say about it."""
         sandbox: Any = self.host.sandbox
         rung, reason, remedy = sandbox.rung, sandbox.reason, sandbox.remedy
         if rung in ("overlay", "userns"):
-            work = self.host.store.scratch()
-            trouble = sandbox.call("img.sandbox.probe:try_root", os.fspath(work))
+            trouble = root_trouble(self.host)
             if not trouble:
                 return rung, Availability(True, RUNGS[rung])
             rung, reason, remedy = "copy" if rung == "overlay" else "none", f"{trouble[0]} ({trouble[1]})", REMEDY
-        if rung == "copy":
+        if rung == "one-id":
+            trouble = sandbox.call("img.sandbox.probe:try_alone", os.fspath(self.host.store.scratch()))
+            if trouble:
+                return "none", Availability(True, f"{NONE}{trouble[0]} ({trouble[1]})", remedy)
+        if rung in ("copy", "one-id"):
             return rung, Availability(True, f"{RUNGS[rung]}: {reason}", remedy)
         return rung, Availability(True, f"{NONE}{reason}", remedy)
 
@@ -62,8 +81,8 @@ class ChrootBackend(StepWorker):
         rung, found = self._found
         if rung == "none":
             why = found.reason.removeprefix(NONE)
-            raise BackendError(f"RUN does not work here: {why}", hint=self._diagnosis(found.remedy))
-        if rung == "copy":
+            raise BackendError(f"RUN does not work here: {why}", hint=found.remedy)
+        if rung in ("copy", "one-id"):
             return self._start_copied
         sandbox: Any = self.host.sandbox
 
@@ -75,25 +94,18 @@ class ChrootBackend(StepWorker):
 
     def _start_copied(self, step: dict[str, Any], stdout: int, stderr: int, memory: int | None) -> Process:
         from img_plugins.worker.copied import as_copied
+        from img_plugins.worker.recorded import as_recorded
 
         sandbox: Any = self.host.sandbox
         copies = self.host.store.tmp / "copies"
-        step = as_copied(step, os.fspath(copies))
+        rung, found = self._found
+        step = (as_copied if rung == "copy" else as_recorded)(step, os.fspath(copies))
         with self._lock:
             if not self._told:
                 self._told = True
                 copies.mkdir(mode=0o700, exist_ok=True)
-                found = self._found[1]
                 why = found.reason.partition(": ")[2]
-                self.host.emit(Warning(f"{COPIED}: {why}; to be faster: {found.remedy}", None, monotonic()))
+                what = COPIED if rung == "copy" else RECORDED
+                self.host.emit(Warning(f"{what}: {why}; to be faster: {found.remedy}", None, monotonic()))
         process: Process = sandbox.run(step, stdout, stderr, memory)
         return process
-
-    def _diagnosis(self, remedy: str) -> str:
-        """What every rung lacks here; `remedy` if that can't be found out."""
-        from img.doctor import examine, hint
-
-        try:
-            return hint(examine(self.host.store.scratch()))
-        except BackendError:
-            return remedy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +9,7 @@ from img.errors import BackendError
 from img.ports import Availability
 from img_plugins.backends.runc.launch import does_without_cgroups, find
 from img_plugins.worker.exec import Process, Start
-from img_plugins.worker.steps import StepWorker
+from img_plugins.worker.steps import StepWorker, root_trouble
 
 RUNTIMES = ("runc", "crun", "youki")
 
@@ -32,7 +31,7 @@ class RuncBackend(StepWorker):
         sandbox: Any = self.host.sandbox
         if sandbox.rung not in ("overlay", "userns"):
             return "", Availability(False, f"no namespaces here: {sandbox.reason}", sandbox.remedy)
-        trouble = sandbox.call("img.sandbox.probe:try_root", os.fspath(self.host.store.scratch()))
+        trouble = root_trouble(self.host)
         if trouble:
             return "", Availability(False, f"{trouble[0]} ({trouble[1]})", "img doctor says what is missing")
         return program, Availability(True, f"{program}, {'as root' if sandbox.rung == 'overlay' else 'rootless'}")
@@ -51,8 +50,6 @@ class RuncBackend(StepWorker):
         }
 
         def run(step: dict[str, Any], stdout: int, stderr: int, memory: int | None) -> Process:
-            if any(mount["kind"] == "device" for mount in step["mounts"]):
-                raise BackendError("the backend runc gives no devices to steps", hint="use --backend chroot")
             process: Process = sandbox.run({**step, **ours}, stdout, stderr, memory)
             return process
 

@@ -6,11 +6,8 @@ container at once, whatever the runtime is and however it would rather be asked.
 
 from __future__ import annotations
 
-import errno
-import glob
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -19,49 +16,89 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from img.sandbox import libc, root, secrets
-from img.sandbox.step import Reply, read_all, wait_for
-from img_plugins.backends.runc.bundle import cgroup, config
-from img_plugins.backends.runc.seccomp import profile
-
-ERRORS = (
-    (r"exec format error", "exec", errno.ENOEXEC),
-    (r"chdir to cwd|cwd", "cwd", errno.EACCES),
-    (r"executable file .*not found|no such file or directory.*exec|exec.*no such file", "exec", errno.ENOENT),
-    (r"exec.*permission denied|permission denied.*exec|open executable", "exec", errno.EACCES),
-)
-"""What runtimes say when it is the build file that is wrong."""
+from img.sandbox import groups, libc, limits, network, root, secrets
+from img.sandbox.step import Reply, loopback, read_all, wait_for
+from img_plugins.worker.below import below, sweep_cgroups
+from img_plugins.worker.bundle import cgroup, config
+from img_plugins.worker.complaints import classified
+from img_plugins.worker.ready import make_ready
+from img_plugins.worker.seccomp import profile
 
 
 def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
     """See `img.sandbox.step.supervise`. ``runtime`` is the program; ``unmanaged``, whether it can do without cgroups."""
-    reader, writer = os.pipe()
     step = {**step, "id": f"img-{os.urandom(8).hex()}"}
+    managed = not (_unmanaged(step) or step["userns"])
+    kept = limits.begin(step, top=managed)
+    step = below(step, kept) if managed else step
+    attached = None
+    try:
+        attached = network.attach(step)
+        return _run(step, fds, job, kept, attached)
+    finally:
+        if attached is not None:
+            attached.end()
+        sweep_cgroups(cgroup(step))
+        kept.end()
+        if managed and kept.group is not None:  # runtimes make its namesakes in the trees that it is not in
+            sweep_cgroups(step["cgroup"])
+
+
+def _run(
+    step: dict[str, Any],
+    fds: list[int],
+    job: socket.socket,
+    kept: limits.Kept,
+    attached: network.Attached | None,
+) -> Reply:
+    reader, writer = os.pipe()
     libc.prctl(libc.PR_SET_PDEATHSIG, 0)  # if the helper dies, cgroups are still to be removed
     helper = os.pidfd_open(os.getppid())
     libc.unshare(libc.CLONE_NEWPID)
     init = os.fork()
     if init == 0:
         os.close(reader)
-        _init(step, fds, writer, job)
+        _init(step, fds, writer, job, kept, attached)
     os.close(writer)
     for fd in fds:
         os.close(fd)
-    status = os.waitstatus_to_exitcode(wait_for(init, job, helper))
+    kept.below = init
+    if attached is not None:
+        try:
+            attached.serve(init)
+        except BaseException:
+            os.kill(init, signal.SIGKILL)
+            os.waitpid(init, 0)
+            raise
+    status = os.waitstatus_to_exitcode(wait_for(init, job, helper, kept=kept))
     os.close(helper)
     told = read_all(reader).decode("utf-8", "replace")
-    _sweep_cgroups(cgroup(step))
-    if told:
-        return {"failed": _classified(told, step)}
-    return {"status": status if status >= 0 else 128 - status}
+    sweep_cgroups(cgroup(step))
+    status = status if status >= 0 else 128 - status
+    verdict = kept.verdict(status)
+    if told and not verdict.get("broke"):
+        return {"failed": classified(told, os.path.basename(step["runtime"]))}
+    return {"status": status, **verdict}
 
 
-def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket) -> None:
+def _init(
+    step: dict[str, Any],
+    fds: list[int],
+    failure: int,
+    job: socket.socket,
+    kept: limits.Kept,
+    attached: network.Attached | None,
+) -> None:
     """Process 1 of the runtime's namespace: the bundle, the runtime, and its errors."""
     try:
         job.close()
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         libc.unshare(libc.CLONE_NEWNS)
+        entrances = [] if step.get("below") else kept.entrances()
+        if attached is not None:
+            libc.unshare(libc.CLONE_NEWNET)
+            attached.wait()
+            loopback()
         libc.mount("proc", "/proc", "proc", libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC)
         if _unmanaged(step):  # it looks there all the same, and refuses trees that v1 and v2 share
             libc.mount("tmpfs", "/sys/fs/cgroup", "tmpfs", libc.MS_RDONLY, "size=0k")
@@ -69,7 +106,7 @@ def _init(step: dict[str, Any], fds: list[int], failure: int, job: socket.socket
         environment = secrets.environment(step, memory)
         root.lay_out(step, memory)
         bundle = _bundle(step, environment)
-        status = _runtime(step, bundle, fds)
+        status = _runtime(step, bundle, fds, entrances)
         with suppress(FileNotFoundError), open(f"{bundle}/log", encoding="utf-8", errors="replace") as log:
             os.write(failure, "\n".join(_errors(log.read())).encode())
         os._exit(status if status >= 0 else 128 - status)
@@ -85,14 +122,15 @@ def _bundle(step: dict[str, Any], environment: dict[str, str]) -> str:
     place = f"{step['work']}/bundle"
     os.mkdir(place, 0o700)
     libc.mount("tmpfs", place, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC, "mode=700")
+    make_ready(step)
     document = config(step, environment, f"{step['work']}/root", profile(os.uname().machine), step["userns"])
     with open(f"{place}/config.json", "x", encoding="utf-8", errors="surrogateescape") as file:
         json.dump(document, file)
     return place
 
 
-def _runtime(step: dict[str, Any], bundle: str, fds: list[int]) -> int:
-    """Run the runtime and reap whatever falls to this process; returns how the runtime ended."""
+def _runtime(step: dict[str, Any], bundle: str, fds: list[int], entrances: list[int]) -> int:
+    """Run the runtime, in the cgroup of `entrances`, and reap whatever falls to this process; returns how it ended."""
     argv = [step["runtime"], "--root", f"{bundle}/state", "--log", f"{bundle}/log", "--log-format", "json"]
     if _unmanaged(step):
         argv += ["--cgroup-manager", "disabled"]
@@ -100,6 +138,7 @@ def _runtime(step: dict[str, Any], bundle: str, fds: list[int]) -> int:
     child = os.fork()
     if child == 0:
         try:
+            groups.join(entrances)
             null = os.open("/dev/null", os.O_RDWR)
             for number, fd in ((0, null), (1, os.dup(fds[0])), (2, os.dup(fds[1]))):
                 os.dup2(fd, number)
@@ -107,7 +146,7 @@ def _runtime(step: dict[str, Any], bundle: str, fds: list[int]) -> int:
             os.execve(argv[0], argv, {"PATH": os.defpath, "XDG_RUNTIME_DIR": bundle})
         finally:
             os._exit(127)
-    for fd in fds:
+    for fd in (*fds, *entrances):
         os.close(fd)
     while True:
         ended, status = os.wait()
@@ -116,7 +155,7 @@ def _runtime(step: dict[str, Any], bundle: str, fds: list[int]) -> int:
 
 
 def _unmanaged(step: dict[str, Any]) -> bool:
-    return bool(step["unmanaged"]) and not step.get("cgroup")
+    return bool(step["unmanaged"]) and not (step.get("cgroup") or step.get("below"))
 
 
 def _errors(log: str) -> Iterator[str]:
@@ -126,21 +165,6 @@ def _errors(log: str) -> Iterator[str]:
             entry = json.loads(line)
             if entry.get("level") in ("error", "fatal"):
                 yield str(entry.get("msg", ""))
-
-
-def _classified(told: str, step: dict[str, Any]) -> list[Any]:
-    """Stage, errno, text, name: as a step that never ran is told of."""
-    for pattern, stage, number in ERRORS:
-        if re.search(pattern, told, re.DOTALL | re.IGNORECASE):
-            return [stage, number, os.strerror(number), ""]
-    return ["container", 0, told.strip().replace("\n", "; "), os.path.basename(step["runtime"])]
-
-
-def _sweep_cgroups(path: str) -> None:
-    """Remove the cgroups of a container whose runtime had no chance to."""
-    for place in (f"/sys/fs/cgroup{path}", *glob.glob(f"/sys/fs/cgroup/*{path}")):
-        with suppress(OSError):
-            os.rmdir(place)
 
 
 def does_without_cgroups(program: str) -> bool:

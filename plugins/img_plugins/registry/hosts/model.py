@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 HTTP, HTTPS = "http", "https"
@@ -121,3 +121,9 @@ class Endpoint:
     @property
     def insecure(self) -> bool:
         return not self.trust.verify or HTTP in self.schemes
+
+
+def unguarded(endpoint: Endpoint) -> Endpoint:
+    """The same server, where plain HTTP or any certificate will do: what ``registry.insecure=true`` means."""
+    schemes = endpoint.schemes if HTTP in endpoint.schemes else (*endpoint.schemes, HTTP)
+    return replace(endpoint, schemes=schemes, trust=replace(endpoint.trust, verify=False))

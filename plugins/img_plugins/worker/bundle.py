@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from img.ir.values import CPU_PERIOD
 from img.sandbox.process import DEFAULT_CAPABILITIES
 from img.sandbox.root import MASKED, READ_ONLY, SHM_SIZE
 
@@ -21,18 +22,18 @@ Json = dict[str, Any]
 
 
 def config(step: Json, environment: dict[str, str], root: str, seccomp: Json | None, userns: bool) -> Json:
-    """The bundle of a step (see `img.sandbox.client.Sandbox.run`) whose mounts are all of kind bind or tmpfs. `userns`:
-    the runtime runs in a user namespace."""
+    """The bundle of a step (see `img.sandbox.client.Sandbox.run`) whose mounts are all of kind bind. `userns`: the
+    runtime runs in a user namespace, where it has no cgroups. A network of kind sandbox is that which it is started in."""
     insecure = bool(step.get("insecure"))
-    alone = step.get("network") == "none"
-    kinds = ["pid", "ipc", "uts", "mount", *(["network"] if alone else [])]
+    alone = step.get("network") in ("none", "sandbox")
+    kinds = ["pid", "ipc", "uts", "mount", *(["network"] if step.get("network") == "none" else [])]
     linux: Json = {
         "namespaces": [{"type": kind} for kind in kinds],
         "maskedPaths": [] if insecure else list(MASKED),
         "readonlyPaths": [] if insecure else list(READ_ONLY),
     }
     if not userns:
-        linux["resources"] = {"devices": [{"allow": True, "access": "rwm"}]}
+        linux["resources"] = {"devices": [{"allow": True, "access": "rwm"}], **resources(step)}
         linux["cgroupsPath"] = cgroup(step)
     if seccomp is not None and not insecure:
         linux["seccomp"] = seccomp
@@ -46,6 +47,22 @@ def config(step: Json, environment: dict[str, str], root: str, seccomp: Json | N
     }
 
 
+def resources(step: Json) -> Json:
+    """The limits of a step (`img.ir.values.Resources.document`), but time, as ``linux.resources`` has them."""
+    wanted = step.get("resources") or {}
+    memory = {"limit": wanted.get("memory"), "swap": wanted.get("memory_swap") or 2 * wanted.get("memory", 0)}
+    cpu = {
+        "quota": wanted.get("cpu_quota"),
+        "period": wanted.get("cpu_quota") and (wanted.get("cpu_period") or CPU_PERIOD),
+        "shares": wanted.get("cpu_shares"),
+        "cpus": wanted.get("cpuset_cpus"),
+        "mems": wanted.get("cpuset_mems"),
+    }
+    found = {"memory": memory, "cpu": cpu, "pids": {"limit": wanted.get("pids")}}
+    set_ = {kind: {name: value for name, value in fields.items() if value} for kind, fields in found.items()}
+    return {kind: fields for kind, fields in set_.items() if fields}
+
+
 def cgroup(step: Json) -> str:
     """The path of the container's cgroup below every cgroup filesystem."""
     parent = str(step.get("cgroup") or "").strip("/")
@@ -53,8 +70,9 @@ def cgroup(step: Json) -> str:
 
 
 def _process(step: Json, environment: dict[str, str], insecure: bool) -> Json:
+    allowed = step.get("allowed", (1 << len(NAMES)) - 1)
     numbers = range(len(NAMES)) if insecure else DEFAULT_CAPABILITIES
-    names = [f"CAP_{NAMES[number]}" for number in numbers]
+    names = [f"CAP_{NAMES[number]}" for number in numbers if allowed >> number & 1]
     held = names if step["uid"] == 0 else []
     return {
         "terminal": False,
@@ -92,9 +110,5 @@ def _system(step: Json, insecure: bool, shared_sys: bool) -> list[Json]:
 
 
 def _mount(item: Json) -> Json:
-    if item["kind"] == "tmpfs":
-        size = [f"size={item['size']}"] if item.get("size") else []
-        options = ["nosuid", "nodev", f"mode={item.get('mode', 0o1777):o}", *size]
-        return {"destination": item["target"], "type": "tmpfs", "source": "tmpfs", "options": options}
-    options = ["rbind", "ro" if item.get("readonly") else "rw"]
+    options = ["rbind", "ro" if item.get("readonly") else "rw", *item.get("options", ())]
     return {"destination": item["target"], "type": "bind", "source": item["source"], "options": options}

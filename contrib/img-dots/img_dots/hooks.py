@@ -1,0 +1,13 @@
+"""What this package offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import img
+
+
+@img.hookimpl
+def img_offers() -> Iterable[img.Offer]:
+    """One reporter: ``--progress dots``."""
+    return [img.Offer("reporter", "dots", "one character a step", "img_dots.reporter:DotsReporter")]

@@ -1,0 +1,1 @@
+"""The exporter ``containerd``: images into containerd's own store."""
