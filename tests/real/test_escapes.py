@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -87,7 +88,7 @@ def test_no_step_holds_the_machines_own_interpreter(busybox: str, work: Path, se
     done = builders.img("build", "--progress", "plain", str(context), root=work / "s", user=user)
     assert done.returncode == 1
     assert "/proc/self/exe -> /memfd:img" in done.stderr, done.stderr
-    assert "can't create /proc/self/fd/3" in done.stderr and "OPEN" not in done.stderr
+    assert "can't create /proc/self/fd/3" in done.stderr and not re.search(r"\d OPEN", done.stderr)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -104,10 +105,10 @@ def test_killing_everybody_kills_the_step_alone(busybox: str, work: Path, secret
 
 SECRETS = """
 FROM @BASE@ AS holder
-RUN --mount=type=secret,id=word,env=WORD --mount=type=secret,id=word sleep 4; wc -c < /run/secrets/word
+RUN --mount=type=secret,id=word,env=WORD --mount=type=secret,id=word sleep 3; wc -c < /run/secrets/word
 FROM @BASE@ AS thief
-RUN sleep 1; for d in proc run tmp dev etc var root; do grep -rsl shibboleth-4711 /$d; done > /found; \\
-    grep -qs . /run/secrets/* && echo secrets >> /found; env | grep shibboleth >> /found; cat /found; test ! -s /found
+RUN sleep 1; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline /run/secrets/* > /all 2>/dev/null; \\
+    grep -rsl shib[b]oleth /all /run /tmp /dev/shm /etc /var /root > /found; cat /found; test ! -s /found
 FROM @BASE@
 COPY --from=holder /etc/passwd /1
 COPY --from=thief /etc/passwd /2
@@ -116,8 +117,7 @@ COPY --from=thief /etc/passwd /2
 
 @pytest.mark.parametrize("user", [False, True])
 def test_a_step_does_not_see_the_secret_of_one_beside_it(busybox: str, work: Path, secret: Path, user: bool) -> None:
-    lines = SECRETS.replace("for d in proc run", "for d in proc/1 proc/self run")
-    context = _context(work, busybox, secret, lines)
+    context = _context(work, busybox, secret, SECRETS)
     word = work / "word"
     word.write_text("shibboleth-4711")
     arguments = ["build", "--secret", f"id=word,src={word}", "--progress", "plain", str(context)]
@@ -146,7 +146,7 @@ def test_links_of_a_stage_lead_nowhere_outside(busybox: str, work: Path, secret:
     if done.returncode == 0:
         assert WORD.encode() not in out.read_bytes()
     else:
-        assert "not found" in done.stderr or "no " in done.stderr, done.stderr
+        assert "there is no" in done.stderr or "is not there" in done.stderr, done.stderr
 
 
 def test_a_destination_behind_links_is_inside(busybox: str, work: Path, secret: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_context_that_changes_into_links_meanwhile(busybox: str, work: Path, s
     thread = threading.Thread(target=swap)
     thread.start()
     try:
-        for number in range(4):
+        for number in range(3):
             out = work / f"{number}.tar"
             done = builders.img("build", "--no-cache", "-o", f"type=tar,dest={out}", str(context), root=work / "s")
             assert "Traceback" not in done.stderr
