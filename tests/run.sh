@@ -11,7 +11,7 @@ umask 022
 if [ "$(cat "$venv/stamp" 2>/dev/null)" != "$stamp" ]; then
     rm -rf "$venv"
     /usr/bin/python3 -m venv "$venv"
-    "$venv/bin/pip" install -q '.[test,lint]'
+    "$venv/bin/pip" install -q '.[test,lint,docs]'
     echo "$stamp" > "$venv/stamp"
 fi
 "$venv/bin/pip" install -q --no-deps --force-reinstall .
@@ -21,6 +21,7 @@ if [ "${CI:-}" = true ] && [ $# = 0 ]; then
     "$venv/bin/ruff" format --check .
     "$venv/bin/mypy"
     "$venv/bin/lint-imports"
+    NO_MKDOCS_2_WARNING=1 "$venv/bin/mkdocs" build --strict --quiet
 fi
 if [ $# != 0 ]; then
     exec "$venv/bin/python" -m pytest "$@"

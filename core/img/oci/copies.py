@@ -12,6 +12,8 @@ import stat
 from collections.abc import Iterator
 
 from img.files.entry import Entry
+from img.files.owners import Owners
+from img.files.records import read_records, recorded
 from img.files.view import entry_of
 from img.files.xattrs import write_xattrs
 from img.oci.diff import make_node, remove_tree
@@ -22,20 +24,37 @@ FICLONE = 0x40049409
 Attributes = tuple[str, Entry]
 
 
-def lay(tree: str, root: str) -> None:
-    """Lay the layer in `tree` over the folder `root`. Raises `OSError`. Devices that may not be made are left out."""
+def lay(tree: str, root: str, owners: Owners | None = None) -> None:
+    """Lay the layer in `tree` over the folder `root`. Raises `OSError`. Devices that may not be made are left out. With
+    `owners` they are kept there, everything on the disk is this process's own, and hard links are kept: the recorder parts
+    them (`img.sandbox.owners.links`)."""
     folders: list[Attributes] = []
-    for entry in _entries(tree):
+    names: dict[tuple[int, int], str] = {}
+    rows = read_records(tree)
+    for found in _entries(tree):
+        entry = recorded(found, rows)
+        if owners is not None and entry.kind != "whiteout":
+            entry = owners.keep(entry)
         place = f"{root}/{entry.path}" if entry.path else root
         if entry.kind == "dir":
             _lay_folder(entry, place)
             folders.append((place, entry))
         else:
             _clear(place)
-            if entry.kind != "whiteout":
+            if entry.kind != "whiteout" and not (owners is not None and _joined(found.source, place, names)):
                 copy_file(entry, place)
     for place, entry in reversed(folders):
         set_folder(place, entry)
+
+
+def _joined(source: str, place: str, names: dict[tuple[int, int], str]) -> bool:
+    """Whether a file is in the copy already under another name, and now under this one too."""
+    status = os.lstat(source)
+    first = names.setdefault((status.st_dev, status.st_ino), place) if status.st_nlink > 1 else place
+    if first == place:
+        return False
+    os.link(first, place, follow_symlinks=False)
+    return True
 
 
 def _entries(tree: str) -> Iterator[Entry]:

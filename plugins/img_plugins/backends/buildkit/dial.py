@@ -34,7 +34,7 @@ def connect(address: Address) -> socket.socket:
                 connection = _context(address.tls).wrap_socket(connection, server_hostname=address.tls.name or host)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise BackendError(f"{address.text}: can't connect to {address.target}: {reason}") from error
+        raise BackendError(f"can't connect to {address.target}: {reason}", hint=f"for {address.text}") from error
     connection.settimeout(None)
     return connection
 

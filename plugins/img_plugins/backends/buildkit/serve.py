@@ -24,6 +24,7 @@ from img.ports import Folder, Host
 from img_plugins.backends.buildkit import dial
 from img_plugins.backends.buildkit.content import Content
 from img_plugins.backends.buildkit.filesync import send
+from img_plugins.backends.buildkit.incoming import Incoming
 from img_plugins.backends.buildkit.needed import Needed, Pattern
 from img_plugins.backends.buildkit.rpc import OPTIONS, Client
 from img_plugins.backends.buildkit.streams import SocketStream, join, private_folder
@@ -65,6 +66,8 @@ class Session:
         self._client = client
         self._offered = offered
         self._folder = private_folder()
+        self.path = f"{self._folder}/session"
+        """The socket where it is served."""
         self._relays: dict[str, Relay] = {}
         self._lock = threading.Lock()
         self._ends: list[Callable[[], None]] = []
@@ -79,7 +82,7 @@ class Session:
             services = self._services(grpc)
             handlers = [grpc.method_handlers_generic_handler(name, calls) for name, calls in services.items()]
             self._server.add_generic_rpc_handlers(handlers)
-            self._server.add_insecure_port(f"unix:{self._folder}/session")
+            self._server.add_insecure_port(f"unix:{self.path}")
             self._server.start()
             self._connect([f"/{name}/{call}" for name, calls in services.items() for call in calls])
         except BaseException:
@@ -104,7 +107,7 @@ class Session:
         headers = [(f"x-docker-expose-session-{name}", value) for name, value in names]
         headers += [("x-docker-expose-session-grpc-method", call) for call in calls]
         near = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        near.connect(f"{self._folder}/session")
+        near.connect(self.path)
         stream = SocketStream(near)
         self._ends.append(stream.close)
         if self._client.address.docker:
@@ -144,11 +147,13 @@ class Session:
             services["moby.filesync.v1.FileSync"] = {"DiffCopy": call(self._send, fsutil_pb2.Packet, both)}
         if self._offered.receive is not None:
             services["moby.filesync.v1.FileSend"] = {"DiffCopy": call(self._receive, session_pb2.BytesMessage, both)}
-        if self._offered.blobs:
-            blobs = Content(self._offered.host, self._offered.blobs)
+        if self._offered.blobs or self._offered.receive is not None:
+            blobs, incoming = Content(self._offered.host, self._offered.blobs), Incoming(self._offered.host)
             services["containerd.services.content.v1.Content"] = {
                 "Info": call(blobs.info, content_pb2.InfoRequest),
                 "Read": call(blobs.read, content_pb2.ReadContentRequest, "unary_stream"),
+                "Write": call(incoming.write, content_pb2.WriteContentRequest, both),
+                "Abort": call(incoming.abort, content_pb2.AbortRequest),
             }
         if self._offered.secrets:
             services["moby.buildkit.secrets.v1.Secrets"] = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from img.digest import is_digest
 from img.errors import BackendError, Cancelled, ImgError
 from img.ir.definition import Target
 from img.oci.platform import Platform
@@ -27,8 +28,8 @@ CONFIG = "containerimage.config"
 """The exporters' attribute with the image's configuration; what comes with a plain graph has none."""
 LATE = 5
 """Seconds that the last words about a build may come after its end."""
-LABEL = "img.transfer"
-"""Marks an image in dockerd that is only on its way to us, so that it is nobody else's."""
+TRANSFER = "img.invalid/transfer"
+"""What an image in dockerd is called that is only on its way to us. It goes with its name, which is nobody else's."""
 
 Cache = tuple[str, Mapping[str, str]]
 
@@ -48,7 +49,7 @@ def fetch(job: Job, target: Target, graph: Graph, offered: Offered) -> Snapshot:
     """Build `target`, and have its layers in the store. Raises `StepFailed`, `BackendError`, `Cancelled`."""
     if graph.empty:
         return Snapshot()
-    if job.client.address.docker and not _has_containerd(job.client):
+    if job.client.address.docker and not has_containerd(job.client):
         return _through_dockerd(job, target, graph, offered)
     made: list[Snapshot] = []
 
@@ -56,13 +57,16 @@ def fetch(job: Job, target: Target, graph: Graph, offered: Offered) -> Snapshot:
         made.append(results.take(job.host, f"what {job.client.address.text} sent", chunks))
 
     offered.receive = receive
-    run(job, graph, offered, "oci", {CONFIG: json.dumps(_plain_config(target))})
-    if not made:
+    answer = run(job, graph, offered, "oci", {CONFIG: json.dumps(_plain_config(target)), "tar": "false"})
+    if made:
+        return made[0]  # before 0.11, which knows no other way
+    digest = answer.get("containerimage.digest", "")
+    if not is_digest(digest):
         raise BackendError(f"the BuildKit at {job.client.address.text} built, but sent nothing")
-    return made[0]
+    return results.sent(job.host, f"what {job.client.address.text} sent", digest)
 
 
-def _has_containerd(client: Client) -> bool:
+def has_containerd(client: Client) -> bool:
     """Whether a dockerd keeps images in containerd: only then its BuildKit can send them."""
     status = dial.ask(client.address, "/info").get("DriverStatus") or []
     return ["driver-type", "io.containerd.snapshotter.v1"] in status
@@ -72,15 +76,12 @@ def _through_dockerd(job: Job, target: Target, graph: Graph, offered: Offered) -
     """An older dockerd has no exporter that sends an image: it keeps the image, gives it as ``docker save`` does, and forgets
     it again."""
     address = job.client.address
-    config = {**_plain_config(target), "config": {"Labels": {LABEL: secrets.token_hex(16)}}}
-    answer = run(job, graph, offered, "moby", {CONFIG: json.dumps(config)})
-    image = answer.get("containerimage.config.digest") or answer.get("containerimage.digest") or ""
-    if not image:
-        raise BackendError(f"{address.text} built, but does not say which image")
+    name = f"{TRANSFER}:{secrets.token_hex(16)}"
+    run(job, graph, offered, "moby", {"name": name})
     try:
-        return results.take(job.host, f"what {address.text} gave", dial.saved(address, image))
+        return results.take(job.host, f"what {address.text} gave", dial.saved(address, name))
     finally:
-        dial.remove(address, image)
+        dial.remove(address, name)
 
 
 def _plain_config(target: Target) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import socket
 import subprocess
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import IO, Protocol
 
 from img.errors import BackendError
 
@@ -37,10 +38,12 @@ class Stream(Protocol):
 
 
 class SocketStream:
-    """A socket, also one with TLS."""
+    """A socket, also one with TLS. Its descriptor is given back when nobody has the stream any more: not before, as others may
+    be reading."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        weakref.finalize(self, connection.close)
 
     def read(self) -> bytes:
         try:
@@ -58,9 +61,6 @@ class SocketStream:
     def close(self) -> None:
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
-
-    def __del__(self) -> None:
-        self._connection.close()
 
 
 class ProgramStream:
@@ -80,6 +80,7 @@ class ProgramStream:
         except OSError as error:
             self._errors.close()
             raise BackendError(f"can't run {argv[0]}: {error.strerror}") from error
+        weakref.finalize(self, _give_back, self._process, self._errors)
 
     def read(self) -> bytes:
         assert self._process.stdout is not None
@@ -111,11 +112,11 @@ class ProgramStream:
             self._process.kill()
             self._process.wait()
 
-    def __del__(self) -> None:
-        for pipe in (getattr(self, "_process", None) and (self._process.stdin, self._process.stdout)) or ():
-            if pipe is not None:
-                pipe.close()
-        self._errors.close()
+
+def _give_back(process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout, errors):
+        if pipe is not None:
+            pipe.close()
 
 
 def join(one: Stream, other: Stream) -> None:
@@ -134,11 +135,12 @@ def join(one: Stream, other: Stream) -> None:
 
 
 class Door:
-    """A unix socket whose every connection is joined with one that `dial` opens. `trouble` is why the last one failed."""
+    """A unix socket whose every connection is joined with one that `dial` opens."""
 
     def __init__(self, dial: Callable[[], Stream]) -> None:
         self._dial = dial
-        self.trouble = ""
+        self._trouble = ""
+        self._idle = threading.Condition()
         self._open: set[Stream] = set()
         self._lock = threading.Lock()
         self._closed = False
@@ -149,6 +151,12 @@ class Door:
         self._listener.listen(CONNECTIONS)
         self._thread = threading.Thread(target=self._accept, name="buildkit door", daemon=True)
         self._thread.start()
+
+    def why(self) -> str:
+        """Why the last connection failed or ended, if that is known; a program that is just ending is waited for."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._trouble or not self._open, 1)
+        return self._trouble
 
     def close(self) -> None:
         """Cut every connection and take the socket away. May be called twice."""
@@ -176,7 +184,7 @@ class Door:
         try:
             far = self._dial()
         except BackendError as error:
-            self.trouble = error.message
+            self._trouble = error.message
             near.close()
             return
         with self._lock:
@@ -190,9 +198,11 @@ class Door:
             near.close()
             far.close()
             if isinstance(far, ProgramStream) and (said := far.said()):
-                self.trouble = said
+                self._trouble = said
             with self._lock:
                 self._open -= {near, far}
+            with self._idle:
+                self._idle.notify_all()
 
 
 def private_folder() -> str:
