@@ -163,7 +163,9 @@ def _plugins() -> Iterator[str]:
         yield _prose(protocol)
         for method, function in vars(protocol).items():
             if inspect.isfunction(function) and not method.startswith("_"):
-                signature = str(inspect.signature(function)).replace("'", "").replace("(self, ", "(").replace("(self)", "()")
+                signature = (
+                    str(inspect.signature(function)).replace("'", "").replace("(self, ", "(").replace("(self)", "()")
+                )
                 yield f"* `{method}{signature}`: {_inline(function)}"
 
 

@@ -43,6 +43,14 @@ def docker_host(ground: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def containerd(ground: Path) -> Iterator[str]:
+    folder = ground / "containerd-backend"
+    folder.mkdir()
+    with servers.containerd(folder) as sock:
+        yield sock
+
+
+@pytest.fixture(scope="session")
 def busybox(registry: servers.Registry, ground: Path) -> str:
     return bases.push_busybox(registry.host, ground / "busybox")
 

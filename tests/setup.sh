@@ -8,8 +8,8 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 
-packages="attr buildah busybox-static bzip2 ca-certificates containerd crun docker-registry docker.io git mmdebstrap
-openssh-client openssl passt podman procps python3-venv runc skopeo slirp4netns uidmap umoci xz-utils zstd"
+packages="attr buildah busybox-static bzip2 ca-certificates containerd crun docker-registry docker.io gcc git libc6-dev
+mmdebstrap openssh-client openssl passt podman procps python3-venv runc skopeo slirp4netns uidmap umoci xz-utils zstd"
 
 command -v npm > /dev/null || packages="$packages npm"
 

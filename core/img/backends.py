@@ -15,15 +15,12 @@ ORDER = ("chroot", "runc", "containerd", "buildkit")
 
 
 def graph(engine: Engine, name: str) -> GraphBackend | None:
-    """The backend of that name, if it is one that takes whole graphs. Raises `BackendError` if it does not work here."""
+    """The backend of that name, if it is one that takes whole graphs. Whether it works here shows when it is needed."""
     if name in ("", "auto") or name not in engine.registry.names("backend"):
         return None
     backend = engine.load("backend", name)
     if not hasattr(backend, "solve"):
         return None
-    found = backend.probe()
-    if not found.ok:
-        raise BackendError(f"the backend {name} does not work here: {found.reason}", hint=found.remedy)
     takes_graphs: GraphBackend = backend
     return takes_graphs
 

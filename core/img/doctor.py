@@ -22,6 +22,11 @@ Facts = Mapping[str, Any]
 
 _PROBE = "import sys; sys.path.insert(0, {root!r}); from img.sandbox.probe import main; main({work!r})"
 _SYS_ADMIN = 1 << 21
+_FILE_CAPABILITIES = (
+    "in the container's image: chmod u-s /usr/bin/new?idmap && setcap cap_setuid+ep /usr/bin/newuidmap && "
+    "setcap cap_setgid+ep /usr/bin/newgidmap, as podman's and BuildKit's own images have it; or --cap-add SYS_ADMIN"
+)
+"""A setuid root newuidmap acts as root, which is not the owner of the namespace; with capabilities it acts as the user."""
 _SETID = 1 << 6 | 1 << 7
 
 
@@ -66,6 +71,7 @@ def rungs(facts: Facts) -> tuple[Rung, ...]:
     return (
         Rung("overlay", "overlayfs as root", tuple(_overlay(facts))),
         Rung("userns", "overlayfs in a user namespace with a range of ids", tuple(_userns(facts))),
+        Rung("one-id", "plain copies in a user namespace with a single id, owners are recorded", tuple(_one_id(facts))),
         Rung("copy", "chroot over plain copies, as uid 0 in a container", tuple(_copy(facts))),
         Rung("assemble", "builds without RUN", (), runs=False),
     )
@@ -82,6 +88,10 @@ def best(ladder: Sequence[Rung]) -> Rung:
 def _overlay(facts: Facts) -> Iterator[Lack]:
     if facts["uid"] != 0:
         yield Lack(f"img is not root here (uid {facts['uid']})", "securityContext: {runAsUser: 0}, with what follows")
+    if facts["alone"]:
+        yield Lack(
+            "this user namespace has a single id, so that nothing can be given away", "a namespace with more ids"
+        )
     if not facts["capabilities"] & _SYS_ADMIN:
         remedy = "docker run --cap-add SYS_ADMIN; securityContext: {capabilities: {add: [SYS_ADMIN]}}"
         yield Lack("the capability SYS_ADMIN", remedy)
@@ -105,6 +115,24 @@ def _userns(facts: Facts) -> Iterator[Lack]:
         yield _ids(facts)
     yield from _disk(facts["user_overlay"])
     yield from _masked(facts["user_proc"])
+
+
+def _one_id(facts: Facts) -> Iterator[Lack]:
+    if facts["uid"] == 0 and not facts["alone"]:
+        yield Lack("img is root here", "securityContext: {runAsUser: 1000}, with what follows")
+    if facts["userns"]:
+        yield _namespaces(facts)
+    elif facts["user_mounts"]:
+        yield _restricted(facts)
+    else:
+        if facts["recorder"]:
+            remedy = (
+                "Linux 5.19 or later on x86-64 or arm64; in a container: docker run --security-opt seccomp=unconfined"
+            )
+            yield Lack(f"recording of owners: {facts['recorder']}", remedy)
+        if not facts["ids"] and not facts["alone"]:
+            yield from _disk(facts["user_overlay"])  # who has a range of ids gets it, and with it whole trees
+        yield from _masked(facts["user_proc"])
 
 
 def _copy(facts: Facts) -> Iterator[Lack]:
@@ -172,6 +200,8 @@ def _ids(facts: Facts) -> Lack:
             "docker run --cap-add SETUID --cap-add SETGID; securityContext: {capabilities: {add: [SETUID, SETGID]}}"
         )
         return Lack(f"{reason}: the container lacks the capabilities SETUID and SETGID", remedy)
+    if not facts["bounding"] & _SYS_ADMIN:
+        return Lack(f"{reason}: it is setuid root, and root in this container lacks SYS_ADMIN", _FILE_CAPABILITIES)
     return Lack(reason, facts["ids"]["remedy"])
 
 

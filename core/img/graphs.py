@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from img.engine import Engine
 from img.errors import ImgError, UsageError
 from img.ir.definition import Definition
 from img.ir.nodes import Scratch, Source
-from img.outputs import Output
+from img.ir.walk import topological
+from img.observe import tell_cached
+from img.outputs import Output, export
 from img.ports import Exported, GraphBackend, GraphBuild, Snapshot
-from img.request import Options
+from img.request import BuildResult, Options
 from img.solver.lookup import Cache
 
 
@@ -29,14 +31,17 @@ class Farm:
     exported: tuple[Exported, ...] = ()
 
     @classmethod
-    def of(cls, options: Options, backend: GraphBackend, wanted: Sequence[Output]) -> Farm:
-        """Raises `UsageError` for options that would have no effect."""
+    def of(cls, options: Options, backend: GraphBackend, wanted: Sequence[Output], alone: bool = True) -> Farm:
+        """Raises `UsageError` for options that would have no effect, and for the backend's own exporters if the build is
+        not `alone`."""
         name = options.backend
         given = (("--cache-mount-from", options.cache_mount_from), ("--cache-mount-to", options.cache_mount_to))
         for flag, value in given:
             if value:
                 raise UsageError(f"{flag} has no effect with --backend {name}: cache mounts stay where it runs")
         own = [output for output in wanted if output[0] == name]
+        if own and not alone:
+            raise UsageError(f"type={name} is for one build at a time", hint="leave the output out, or build alone")
         return cls(name, backend, options, own, [output for output in wanted if output[0] != name])
 
     @property
@@ -44,16 +49,35 @@ class Farm:
         """Whether the results have to come back: for other outputs, or because nothing else is asked for."""
         return bool(self.rest) or not self.own
 
-    @property
-    def always(self) -> bool:
-        """Whether the backend must be asked even if the store knows every result."""
-        return bool(self.own or self.options.cache_to)
+    def result(self, engine: Engine, definition: Definition, cache: Cache) -> BuildResult:
+        """Build, and hand the results to the other outputs' exporters. Raises what `snapshots` and exporters raise."""
+        snapshots = self.snapshots(engine, definition, cache)
+        result = BuildResult((), (), definition.warnings, tuple(snapshots))
+        if self.rest:
+            result = export(engine, definition, snapshots, self.rest)
+        lines = tuple(one.line for one in self.exported)
+        facts = {name: value for one in self.exported for name, value in one.facts.items()}
+        return replace(result, lines=(*lines, *result.lines), facts={**facts, **result.facts})
 
-    def make(self, engine: Engine, definition: Definition, cache: Cache) -> Sequence[Snapshot]:
-        """Have every target made; what comes back is recorded. Raises what `GraphBackend.solve` raises, and `ImgError` if
-        a step ran that ``--expect-cached`` wants to be cached."""
-        options = self.options
-        outputs = [attrs for _, attrs in self.own]
+    def snapshots(self, engine: Engine, definition: Definition, cache: Cache) -> Sequence[Snapshot]:
+        """What every target yields; none if nothing is to come back. The backend is not asked for what the store knows,
+        unless something else is wanted of it. Raises what `GraphBackend.solve` raises, and `ImgError` if a step ran that
+        ``--expect-cached`` wants to be cached."""
+        goals = [target.root for target in definition.targets]
+        cache.pin_all(goals)
+        known = [snapshot for goal in goals if (snapshot := cache.goal(goal)) is not None]
+        if len(known) == len(goals) and not self.own and not self.options.cache_to:
+            tell_cached(engine.emit, topological(goals))
+            return known
+        engine.store.sweep()
+        engine.busy = True
+        try:
+            return self._make(definition, cache)
+        finally:
+            engine.busy = False
+
+    def _make(self, definition: Definition, cache: Cache) -> Sequence[Snapshot]:
+        options, outputs = self.options, [attrs for _, attrs in self.own]
         build = GraphBuild(definition, cache.fresh, self.returns, outputs, options.cache_from, options.cache_to)
         made = self.backend.solve(build)
         self.exported = made.exported

@@ -12,11 +12,12 @@ from img import backends, events, graphs, outputs
 from img.ahead import Ahead
 from img.caching import Caching, Solved
 from img.engine import Engine, Sources
-from img.errors import CacheLost, Cancelled, ImgError, UsageError
+from img.errors import CacheLost, Cancelled, ImgError
 from img.ir.definition import Definition
 from img.ir.nodes import Copy, Node
 from img.ir.walk import topological
 from img.mounts import mounts_of
+from img.observe import tell_cached
 from img.ports import Folder, GraphBackend, Snapshot
 from img.request import BuildResult, Options
 from img.room import limited
@@ -76,28 +77,7 @@ class Making:
         definition = make()
         self._begin(definition)
         with limited(self._engine):
-            snapshots = self._on_farm(definition, farm)
-            result = BuildResult((), (), definition.warnings, tuple(snapshots))
-            if farm.rest:
-                result = outputs.export(self._engine, definition, snapshots, farm.rest)
-        lines = tuple(one.line for one in farm.exported)
-        facts = {name: value for one in farm.exported for name, value in one.facts.items()}
-        return replace(result, lines=(*lines, *result.lines), facts={**facts, **result.facts})
-
-    def _on_farm(self, definition: Definition, farm: graphs.Farm) -> Sequence[Snapshot]:
-        goals = [target.root for target in definition.targets]
-        cache = self._cache()
-        cache.pin_all(goals)
-        known = [snapshot for goal in goals if (snapshot := cache.goal(goal)) is not None]
-        if len(known) == len(goals) and not farm.always:
-            self._all_cached(topological(goals))
-            return known
-        self._store.sweep()
-        self._engine.busy = True
-        try:
-            return farm.make(self._engine, definition, cache)
-        finally:
-            self._engine.busy = False
+            return farm.result(self._engine, definition, self._cache())
 
     def _finish(
         self,
@@ -137,12 +117,8 @@ class Making:
         backend = backends.graph(self._engine, self._options.backend)
         if backend is None:
             return self._solve(joined, Caching(self._engine, self._options), ahead).snapshots
-        farm = graphs.Farm.of(self._options, backend, wanted)
-        if farm.own:
-            raise UsageError(
-                f"type={farm.name} is for one build at a time", hint="leave the output out, or build alone"
-            )
-        return self._on_farm(joined, farm)
+        farm = graphs.Farm.of(self._options, backend, wanted, alone=False)
+        return farm.snapshots(self._engine, joined, self._cache())
 
     def _solve(self, definition: Definition, caching: Caching, ahead: Ahead) -> Solved:
         goals = [target.root for target in definition.targets]
@@ -152,7 +128,7 @@ class Making:
         journal = self._journal(cache, nodes)
         known = [snapshot for goal in goals if (snapshot := cache.goal(goal)) is not None]
         if len(known) == len(goals):
-            self._all_cached(nodes)
+            tell_cached(self._engine.emit, nodes)
             self._store.records.touch([cache.pinned(goal).digest for goal in goals])
             journal.close()
             return Solved(cache, known)
@@ -199,12 +175,6 @@ class Making:
         if ran:
             lines = "; ".join(f"{one.title}: {one.why}" for one in ran)
             raise ImgError(f"{len(ran)} steps ran that were expected to be cached: {lines}", hint="see img explain")
-
-    def _all_cached(self, nodes: Sequence[Node]) -> None:
-        now = time.monotonic()
-        for node in nodes:
-            if node.notes.title:
-                self._engine.emit(events.StepCached(node.digest, node.notes.title, "the goal is known", now))
 
     def _select(self, node: Copy, source: Folder | Snapshot) -> str:
         from img.solver.contents import selection_digest

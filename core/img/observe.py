@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from img.events import Event, StepLog, Warning
+from img.events import Event, StepCached, StepLog, Warning
+from img.ir.nodes import Node
 from img.ports import Reporter
 
 BACKLOG = 16 << 20
@@ -146,3 +147,11 @@ class _Lane:
                 whose = f"the reporter of {self._author}" if self._author else "an observer"
                 reason = " ".join(f"{type(error).__name__}: {error}".split())
                 self._feed.dropped(self, observer, f"{whose} is switched off: {reason}")
+
+
+def tell_cached(emit: Callable[[Event], None], nodes: Iterable[Node]) -> None:
+    """Tell of steps that nobody had to look at, because what they lead to is known."""
+    now = time.monotonic()
+    for node in nodes:
+        if node.notes.title:
+            emit(StepCached(node.digest, node.notes.title, "the goal is known", now))

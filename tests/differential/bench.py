@@ -20,6 +20,9 @@ ENVIRONMENT = {"FROM_ENVIRONMENT": "a value of the environment"}
 
 TIMEOUT = 100
 
+BACKEND = os.environ.get("IMG_TEST_BACKEND", "")
+"""``buildkit`` has img run every case on the peer itself, which shows what its own graph says of a file."""
+
 
 @dataclass(frozen=True)
 class Built:
@@ -59,7 +62,9 @@ class Bench:
 
     def _img(self, work: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
         argv = ["build", "--network", "host", "--progress", "plain", "-o", f"type=oci,tar=false,dest={work}/ours"]
-        return builders.img(*argv, *words, root=self._folder / "store", env=ENVIRONMENT, timeout=TIMEOUT)
+        env = {**ENVIRONMENT, "IMG_BUILDKIT_ADDRESS": self._buildkit.host.replace("unix://", "docker://")}
+        argv += ["--backend", BACKEND] if BACKEND else []
+        return builders.img(*argv, *words, root=self._folder / "store", env=env, timeout=TIMEOUT)
 
     def _peer(self, work: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
         output = f"type=oci,tar=false,compression=uncompressed,dest={work}/theirs"

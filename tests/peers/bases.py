@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+ROOTED = {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["bash"]}
+"""The configuration of Debian's bases."""
 CACHE = Path(os.environ.get("IMG_TEST_CACHE", "/var/tmp/img-test-cache"))
 
 
@@ -100,15 +102,33 @@ def debian_tar() -> Path:
     """A Debian root with apt, as a tar in the cache; made by mmdebstrap from the machine's own mirror."""
     path = CACHE / "debian-bookworm.tar"
     with making(path) as wanted:
-        if not wanted:
-            return path
-        part = path.with_suffix(".part.tar")
-        argv = ["mmdebstrap", "--variant=apt", "--include=ca-certificates", "bookworm", str(part)]
-        sources = [
-            p for p in (Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")) if p.is_file()
-        ]
-        subprocess.run([*argv, *map(str, sources)], check=True, capture_output=True)
-        os.replace(part, path)
+        if wanted:
+            _bootstrap(path, "ca-certificates")
+    return path
+
+
+def _bootstrap(path: Path, packages: str) -> None:
+    part = path.with_suffix(".part.tar")
+    argv = ["mmdebstrap", "--variant=apt", f"--include={packages}", "bookworm", str(part)]
+    sources = [p for p in (Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")) if p.is_file()]
+    subprocess.run([*argv, *map(str, sources)], check=True, capture_output=True)
+    os.replace(part, path)
+
+
+LARGE = "ca-certificates,libcap2-bin,nodejs,npm,python3-pip,uidmap"
+
+
+def large_layout() -> Path:
+    """A Debian root with pip, npm and uidmap, as an image layout in the cache: compressing it takes long."""
+    path = CACHE / "debian-large"
+    with making(path) as wanted:
+        if wanted:
+            part, tar = path.with_suffix(".part"), path.with_suffix(".tar")
+            shutil.rmtree(part, ignore_errors=True)
+            _bootstrap(tar, LARGE)
+            layout(part, [tar.read_bytes()], ROOTED)
+            tar.unlink()
+            os.replace(part, path)
     return path
 
 
@@ -160,7 +180,11 @@ def push_busybox(host: str, folder: Path) -> str:
 
 
 def push_debian(host: str, folder: Path) -> str:
-    config = {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["bash"]}
-    push(layout(folder, [debian_tar().read_bytes()], config), f"{host}/debian:12")
+    push(layout(folder, [debian_tar().read_bytes()], ROOTED), f"{host}/debian:12")
     shutil.rmtree(folder)
     return f"{host}/debian:12"
+
+
+def push_large(host: str) -> str:
+    push(large_layout(), f"{host}/debian-large:12")
+    return f"{host}/debian-large:12"

@@ -31,6 +31,15 @@ class TestCrun(BackendConformance):
     settings: ClassVar[Mapping[str, str]] = {"runtime": "crun"}
 
 
+class TestContainerd(BackendConformance):
+    backend = "containerd"
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def address(cls, containerd: str) -> None:
+        cls.settings = {"containerd_address": containerd}
+
+
 THIRD_PARTY = """
 from img.testing.backends import BackendConformance
 

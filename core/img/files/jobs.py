@@ -47,11 +47,9 @@ def read_items(table: Table, listing: str) -> Iterator[Item]:
         yield Item(name, list(islice(entries, count)), list(islice(entries, folders)))
 
 
-def write_outline(tree: str, listing: str) -> dict[str, int]:
-    """Write the outline of a tree (`img.files.outline`) to the new file `listing`; returns its number of ``entries``."""
-    entries = list(outline_of(tree))
-    write_listing(listing, entries)
-    return {"entries": len(entries)}
+def write_outline(layer: str, listing: str) -> None:
+    """Write the outline (`img.files.outline`) of a tree, or of a recipe's listing, to the new file `listing`."""
+    write_listing(listing, outline_of(layer))
 
 
 def place_items(base: Sequence[str], table: Table, listing: str, how: dict[str, Any], out: str) -> dict[str, Any]:

@@ -24,10 +24,14 @@ def view_of(layers: Sequence[str]) -> View:
     return View(layers) if all(map(os.path.isdir, layers)) else Outline(layers)
 
 
-def outline_of(tree: str) -> Iterator[Entry]:
-    """The outline of a tree: no more of each entry than a COPY may have to know."""
-    for entry in walk(tree):
-        yield brief(entry)
+def entries_of(layer: str) -> Iterator[Entry]:
+    """The entries of a tree, or of a listing."""
+    return walk(layer) if os.path.isdir(layer) else read_listing(layer)
+
+
+def outline_of(layer: str) -> Iterator[Entry]:
+    """The outline of a tree or listing: no more of each entry than a COPY may have to know."""
+    return map(brief, entries_of(layer))
 
 
 def brief(entry: Entry) -> Entry:
@@ -56,7 +60,7 @@ class Outline(View):
         self._top = _Node(ROOT, 0)
         for number, layer in enumerate(layers):
             self._top.entry = ROOT
-            self._lay(walk(layer) if os.path.isdir(layer) else read_listing(layer), number)
+            self._lay(entries_of(layer), number)
 
     # --- the view ------------------------------------------------------------------------------------------
 

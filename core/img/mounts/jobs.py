@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from img.errors import FileError
 from img.files.entry import Entry
 from img.files.listing import write_listing
+from img.files.owners import Owners
+from img.files.records import read_records
 from img.files.trees import scan
 
 KINDS = ("file", "dir", "symlink", "fifo")
@@ -37,5 +39,13 @@ def _plain(place: str) -> Iterator[Entry]:
 
 
 def move(source: str, place: str) -> None:
-    """Move a finished folder to its place."""
+    """Move a finished folder to its place. A recorded tree, which `source` is where there is nobody to give files to, gets
+    the modes that it has records of, as its files are to be used."""
+    owners = Owners.read(source)
+    for path, row in (read_records(source) or {}).items():
+        name = f"{source}/{path}" if path else source
+        if row[2] is not None and not os.path.islink(name):
+            os.chmod(name, row[2])
+    if owners.paths:
+        owners.save(place)
     os.rename(source, place)

@@ -320,6 +320,9 @@ class _Tree:
         if entry.device == (0, 0):
             raise LayerError(f"{entry.path} is a device 0:0, which is overlayfs' own whiteout")
         kind = stat.S_IFCHR if entry.kind == "char" else stat.S_IFBLK
+        if self._records is not None:
+            os.mknod(name, stat.S_IFSOCK | 0o600, dir_fd=parent)
+            return True
         try:
             os.mknod(name, kind | 0o600, os.makedev(*entry.device), dir_fd=parent)
         except PermissionError:

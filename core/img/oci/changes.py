@@ -15,6 +15,7 @@ import time
 from typing import NamedTuple
 
 from img.files.entry import Entry
+from img.files.owners import Owners
 from img.files.view import entry_of
 from img.files.whiteouts import make_whiteout
 from img.files.xattrs import OPAQUE
@@ -94,14 +95,16 @@ def _born(place: str) -> bytes:
 _LITTLE = memoryview(b"\1\0").cast("H")[0] == 1
 
 
-def collect(root: str, before: Index, upper: str) -> None:
+def collect(root: str, before: Index, upper: str, owners: Owners | None = None) -> None:
     """Put what changed below `root` since `before` was made into the folder `upper`, which may be empty or has the
-    attributes of the root. Uses up `before`. Raises `OSError`."""
-    _Collecting(root, before, upper).run()
+    attributes of the root. Uses up `before`. With `owners`, which say whose each file of the root is, that becomes a
+    recorded tree, and they are known by path afterwards. Raises `OSError`."""
+    _Collecting(root, before, upper, owners).run()
 
 
 class _Collecting:
-    def __init__(self, root: str, before: Index, upper: str) -> None:
+    def __init__(self, root: str, before: Index, upper: str, owners: Owners | None) -> None:
+        self._owners = owners
         self._root = root
         self._before = before
         self._upper = upper
@@ -136,7 +139,10 @@ class _Collecting:
     def _folder(self, path: str, fresh: bool) -> bool:
         """Note a folder; returns whether it is not the one that was there."""
         source = self._source(path)
-        now = _mark(source, os.lstat(source))
+        status = os.lstat(source)
+        now = _mark(source, status)
+        if self._owners is not None:
+            self._owners.seen(path, status)
         old = self._before.pop(path, None)
         another = old is None or not stat.S_ISDIR(old.mode) or (old.inode, old.born) != (now.inode, now.born)
         if fresh or now != old:
@@ -148,6 +154,8 @@ class _Collecting:
     def _file(self, path: str, status: os.stat_result, fresh: bool) -> None:
         old = self._before.pop(path, None)
         source = self._source(path)
+        if self._owners is not None:
+            self._owners.seen(path, status)
         if not fresh and old == _mark(source, status):
             return
         self._folders(path.rpartition("/")[0])
@@ -155,9 +163,11 @@ class _Collecting:
         name = (status.st_dev, status.st_ino)
         if status.st_nlink > 1 and name in self._links:
             os.link(self._links[name], place, follow_symlinks=False)
+            if self._owners is not None:
+                self._owners.records.alias(path, self._links[name][len(self._upper) + 1 :])
             return
         self._links[name] = place
-        copy_file(entry_of(path, source, status), place)
+        copy_file(self._entry(path, source, status), place)
 
     def _folders(self, path: str) -> None:
         """Make the folder `path` and those above it in the tree of changes."""
@@ -167,7 +177,12 @@ class _Collecting:
             self._folders(path.rpartition("/")[0])
             os.mkdir(f"{self._upper}/{path}", 0o700)
         source = self._source(path)
-        self._made[path] = entry_of(path, source, os.lstat(source))
+        self._made[path] = self._entry(path, source, os.lstat(source))
+
+    def _entry(self, path: str, source: str, status: os.stat_result) -> Entry:
+        """What is to be put into the tree of changes."""
+        entry = entry_of(path, source, status)
+        return entry if self._owners is None else self._owners.record(entry, status)
 
 
 def unlink_twins(root: str, upper: str) -> None:

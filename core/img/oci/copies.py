@@ -12,6 +12,8 @@ import stat
 from collections.abc import Iterator
 
 from img.files.entry import Entry
+from img.files.owners import Owners
+from img.files.records import read_records, recorded
 from img.files.view import entry_of
 from img.files.xattrs import write_xattrs
 from img.oci.diff import make_node, remove_tree
@@ -22,10 +24,15 @@ FICLONE = 0x40049409
 Attributes = tuple[str, Entry]
 
 
-def lay(tree: str, root: str) -> None:
-    """Lay the layer in `tree` over the folder `root`. Raises `OSError`. Devices that may not be made are left out."""
+def lay(tree: str, root: str, owners: Owners | None = None) -> None:
+    """Lay the layer in `tree` over the folder `root`. Raises `OSError`. Devices that may not be made are left out. With
+    `owners` they are kept there, and everything on the disk is this process's own."""
     folders: list[Attributes] = []
-    for entry in _entries(tree):
+    rows = read_records(tree)
+    for found in _entries(tree):
+        entry = recorded(found, rows)
+        if owners is not None and entry.kind != "whiteout":
+            entry = owners.keep(entry)
         place = f"{root}/{entry.path}" if entry.path else root
         if entry.kind == "dir":
             _lay_folder(entry, place)

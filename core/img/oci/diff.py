@@ -16,7 +16,7 @@ from typing import Any
 from img.errors import FileError, LayerError, StoreError
 from img.files.entry import Entry, listing_digest
 from img.files.listing import read_listing
-from img.files.records import Records, open_mode, unprivileged
+from img.files.records import Records, unprivileged
 from img.files.trees import scan, walk
 from img.files.whiteouts import make_whiteout
 from img.files.xattrs import OPAQUE, write_xattrs
@@ -59,6 +59,8 @@ def make_tree(listing: str, dest: str) -> None:
     folders: list[Entry] = []
     records = Records() if unprivileged() else None
     for entry in read_listing(listing):
+        if entry.kind == "socket":
+            continue
         if records is not None:
             entry = _for_records(entry, records)
         place = f"{dest}/{entry.path}" if entry.path else dest
@@ -79,8 +81,7 @@ def _for_records(entry: Entry, records: Records) -> Entry:
     if entry.kind == "hardlink":
         records.alias(entry.path, entry.link)
         return entry
-    records.add(entry.path, entry)
-    return entry._replace(uid=os.geteuid(), gid=os.getegid(), mode=open_mode(entry))
+    return records.apply(entry.path, entry)
 
 
 def remove_tree(path: str) -> None:
@@ -89,18 +90,27 @@ def remove_tree(path: str) -> None:
     if not os.path.lexists(path):
         return
 
+    tried: set[tuple[str, Any]] = set()
+
     def again(function: Any, place: str, error: Any) -> None:
+        """Once more, with the folder, and what it is in, opened."""
+        if isinstance(error[1], FileNotFoundError):
+            return
         try:
-            if function not in (os.unlink, os.rmdir):  # a folder that could not be looked into
-                os.chmod(place, 0o700)
-                shutil.rmtree(place)
-            elif os.path.lexists(place):
-                os.chmod(os.path.dirname(place), 0o700)
+            if (place, function) in tried:
+                raise error[1]
+            tried.add((place, function))
+            os.chmod(os.path.dirname(place), 0o700)
+            if function in (os.unlink, os.rmdir):
                 function(place)
+                return
+            if not os.path.islink(place):
+                os.chmod(place, 0o700)
         except OSError as trouble:
             owner = os.lstat(place).st_uid if os.path.lexists(place) else os.geteuid()
             hint = f"build where the user has ids again, or as root: rm -r {path}"
             raise StoreError(f"can't remove {place}, which is of uid {owner}: {trouble.strerror}", hint=hint) from None
+        shutil.rmtree(place, onerror=again)
 
     shutil.rmtree(path, onerror=again)
 
@@ -152,7 +162,7 @@ def _make(entry: Entry, place: str, dest: str) -> None:
         os.link(f"{dest}/{entry.link}", place, follow_symlinks=False)
     elif entry.kind == "file":
         _make_file(entry, place)
-    elif entry.kind != "socket":
+    else:
         make_node(entry, place)
 
 
@@ -183,7 +193,7 @@ def _make_file(entry: Entry, place: str) -> None:
 
 
 def make_node(entry: Entry, place: str) -> None:
-    """Make a symlink, fifo, device or whiteout with its attributes at the free `place`."""
+    """Make a symlink, fifo, device, socket or whiteout with its attributes at the free `place`."""
     if entry.kind == "symlink":
         os.symlink(entry.link, place)
     elif entry.kind == "fifo":
@@ -192,7 +202,7 @@ def make_node(entry: Entry, place: str) -> None:
         make_whiteout(place)
         return
     else:
-        kind = stat.S_IFCHR if entry.kind == "char" else stat.S_IFBLK
+        kind = {"char": stat.S_IFCHR, "block": stat.S_IFBLK}.get(entry.kind, stat.S_IFSOCK)
         os.mknod(place, kind | 0o600, os.makedev(*entry.device))
     os.chown(place, entry.uid, entry.gid, follow_symlinks=False)
     if entry.kind != "symlink":

@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from img.files.entry import Entry
+from img.files.records import read_records, recorded
 from img.files.view import View, entry_of
 from img.files.xattrs import OPAQUE
 
 CHUNK = 1 << 20
 
+Rows = dict[str, list[Any]] | None
+"""Records of a recorded tree."""
+
 
 def settle(tree: str, lower: Sequence[str]) -> None:
     """Remove from `tree`, changes over the trees `lower`, what changes nothing. Raises `OSError`."""
-    view = View(lower)
+    view, rows = View(lower), read_records(tree)
     folders: list[tuple[str, bool]] = [("", False)]
     for path, hidden in folders:
         place = f"{tree}/{path}"
@@ -32,17 +37,17 @@ def settle(tree: str, lower: Sequence[str]) -> None:
         with os.scandir(place) as files:
             folders += [(_join(path, file.name), inside) for file in files if file.is_dir(follow_symlinks=False)]
     for path, hidden in reversed(folders):
-        _settle_folder(tree, path, view, hidden)
+        _settle_folder(tree, path, view, hidden, rows)
 
 
-def _settle_folder(tree: str, path: str, view: View, hidden: bool) -> None:
+def _settle_folder(tree: str, path: str, view: View, hidden: bool, rows: Rows) -> None:
     """Remove files of one folder, whose folders are settled; and those of its folders that say nothing any more."""
     place = f"{tree}/{path}" if path else tree
     below = None if hidden else view.lstat(path)
     covered = hidden or below is None or below.kind != "dir" or _opaque(place)
     with os.scandir(place) as files:
         names = [file.name for file in files]
-    idle = [name for name in names if _idle(f"{place}/{name}", _join(path, name), view, covered)]
+    idle = [name for name in names if _idle(f"{place}/{name}", _join(path, name), view, covered, rows)]
     if not idle:
         return
     before = os.lstat(place)
@@ -55,10 +60,10 @@ def _settle_folder(tree: str, path: str, view: View, hidden: bool) -> None:
     os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def _idle(place: str, path: str, view: View, covered: bool) -> bool:
+def _idle(place: str, path: str, view: View, covered: bool, rows: Rows) -> bool:
     """Whether the layer is the same without this."""
     status = os.lstat(place)
-    here = entry_of(path, place, status)
+    here = recorded(entry_of(path, place, status), rows)
     if here.kind == "whiteout":
         return covered or view.lstat(path) is None
     if covered:

@@ -64,7 +64,7 @@ def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply
     for fd in fds:
         os.close(fd)
     try:
-        status = wait_for(child, job, helper, kept)
+        status = wait_for(child, job, helper, kept=kept)
     finally:
         end_all()
         os.close(helper)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from img.sandbox import idmap, wire
+from img.sandbox.sealed import libraries, sealed_copy
 
 _START = "import sys; sys.path.insert(0, {root!r}); from img.sandbox.server import main; main(3, {paths!r}, {found!r})"
 
@@ -150,12 +151,14 @@ def _spawn(paths: Sequence[str], found: dict[str, str] | None = None) -> tuple[i
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     program = _START.format(root=root, paths=list(paths), found=found)
+    copy = None
     try:
         python = interpreter()
+        copy = sealed_copy(python)
         pid = os.posix_spawn(
-            python,
+            python if copy is None else f"/proc/self/fd/{copy}",
             [python, "-I", "-S", "-c", program],
-            {"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+            {"PATH": os.defpath, "LC_ALL": "C.UTF-8", **(libraries() if copy is not None else {})},
             file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
             setsigmask=[],
             setsigdef=sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}),
@@ -165,6 +168,8 @@ def _spawn(paths: Sequence[str], found: dict[str, str] | None = None) -> tuple[i
         raise
     finally:
         theirs.close()
+        if copy is not None:
+            os.close(copy)
     return pid, mine
 
 

@@ -16,7 +16,7 @@ def make(item: dict[str, Any]) -> None:
     root, the current folder) on it. Raises `OSError`."""
     target, source = item["target"], f".{item['source']}"
     os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
-    mode, device = _wanted(item, source)
+    mode, device = wanted(item, source)
     try:
         os.mknod(target, mode, device)
     except PermissionError:
@@ -30,7 +30,7 @@ def make(item: dict[str, Any]) -> None:
     os.chown(target, item["uid"] or 0, item["gid"] or 0)
 
 
-def _wanted(item: dict[str, Any], source: str) -> tuple[int, int]:
+def wanted(item: dict[str, Any], source: str) -> tuple[int, int]:
     """Kind with mode, and number: as the specification has them, else as the host's node has them."""
     status = os.stat(source) if os.path.exists(source) else None
     bits = item["mode"] if item["mode"] is not None else stat.S_IMODE(status.st_mode) if status else 0o666

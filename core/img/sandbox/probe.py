@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from img.sandbox import chrooted, idmap, libc, root
+from img.sandbox.ids import one_id
 
 
 def try_root(work: str) -> tuple[str, str] | None:
@@ -25,6 +26,14 @@ def try_root(work: str) -> tuple[str, str] | None:
 def _in_mounts(place: str, trial: Callable[[str], None]) -> None:
     libc.unshare(libc.CLONE_NEWNS)
     trial(place)
+
+
+def try_alone(work: str) -> tuple[str, str] | None:
+    """Likewise where there is a single id: there is no overlay, but a root that is mounted on itself."""
+    place = f"{work}/alone"
+    os.mkdir(place)
+    trouble = tried(lambda: _in_mounts(place, _proc))
+    return ("no /proc of a step's own", trouble) if trouble else None
 
 
 # --- everything that matters, for a diagnosis ------------------------------------------------------------------------
@@ -48,6 +57,7 @@ def facts(work: str) -> Facts:
     """What is so here, and how each thing that a rung takes fares: empty if it works, else what the kernel said."""
     found: Facts = {
         "uid": os.geteuid(),
+        "alone": one_id(),
         **_status(),
         "sysctls": _sysctls(),
         "apparmor": _read("/proc/self/attr/current"),
@@ -62,6 +72,7 @@ def facts(work: str) -> Facts:
         "user_mounts": lambda place: _as_user(place, _tmpfs),
         "user_overlay": lambda place: _as_user(place, _overlay),
         "user_proc": lambda place: _as_user(place, _proc),
+        "recorder": lambda place: _recorder(),
     }
     for name, trial in trials.items():
         place = f"{work}/{name}"
@@ -110,6 +121,13 @@ def _as_user(place: str, trial: Callable[[str], None]) -> None:
             file.write(text)
     libc.mount("none", "/", "", libc.MS_REC | libc.MS_PRIVATE)
     trial(place)
+
+
+def _recorder() -> None:
+    from img.sandbox import alone  # it needs this module
+
+    alone.enter()
+    alone.try_recorder()
 
 
 def _tmpfs(place: str) -> None:

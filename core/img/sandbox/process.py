@@ -9,6 +9,7 @@ import signal
 from typing import Any
 
 from img.sandbox import libc, seccomp, secrets
+from img.sandbox.owners import recorder
 
 DEFAULT_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)
 """What Docker leaves to a container: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
@@ -25,7 +26,7 @@ def run(step: dict[str, Any], fds: list[int], failure: int) -> None:
         os.setsid()
         stage = "descriptors"
         environment = secrets.environment(step, fds[2] if len(fds) > 2 else None)
-        _descriptors(fds[0], fds[1], failure)
+        asked = _descriptors(fds[0], fds[1], failure, step.get("recorder"))
         told = 3
         stage = "limits"
         _limits(step.get("limits", []))
@@ -37,10 +38,14 @@ def run(step: dict[str, Any], fds: list[int], failure: int) -> None:
                 seccomp.install()
         stage = "user"
         os.umask(0o022)
+        _own_streams(step)
         _working_folder(step["cwd"])
-        os.setgroups(step["groups"])
-        os.setresgid(step["gid"], step["gid"], step["gid"])
-        os.setresuid(step["uid"], step["uid"], step["uid"])
+        if asked is None:
+            os.setgroups(step["groups"])
+            os.setresgid(step["gid"], step["gid"], step["gid"])
+            os.setresuid(step["uid"], step["uid"], step["uid"])
+        else:
+            recorder.attach(asked, user=step["uid"] != 0)
         stage = "cwd"
         os.chdir(step["cwd"])
         stage = "exec"
@@ -54,16 +59,30 @@ def run(step: dict[str, Any], fds: list[int], failure: int) -> None:
     os._exit(127)
 
 
-def _descriptors(stdout: int, stderr: int, failure: int) -> None:
-    """0, 1 and 2 are the step's; 3 tells of a failure and is closed by exec; nothing else stays open."""
-    high = [os.dup2(fd, number, inheritable=False) for number, fd in enumerate((stdout, stderr, failure), 200)]
+def _descriptors(stdout: int, stderr: int, failure: int, recorder: int | None) -> int | None:
+    """0, 1 and 2 are the step's; 3 tells of a failure and is closed by exec, and so is 4, the recorder's, which is
+    returned; nothing else stays open."""
+    kept = (stdout, stderr, failure) if recorder is None else (stdout, stderr, failure, recorder)
+    high = [os.dup2(fd, number, inheritable=False) for number, fd in enumerate(kept, 200)]
     null = os.open("/dev/null", os.O_RDONLY)
     if null != 0:
         os.dup2(null, 0)
     os.dup2(high[0], 1)
     os.dup2(high[1], 2)
     os.dup2(high[2], 3, inheritable=False)
-    libc.close_from(4)
+    if recorder is None:
+        libc.close_from(4)
+        return None
+    os.dup2(high[3], 4, inheritable=False)
+    libc.close_from(5)
+    return 4
+
+
+def _own_streams(step: dict[str, Any]) -> None:
+    """Give the process its pipes, as runc does: else a user could not open /dev/stdout."""
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):  # the pipe of somebody who is no id here
+            os.fchown(stream, step["uid"], step["gid"])
 
 
 def _working_folder(path: str) -> None:

@@ -70,10 +70,14 @@ def lay_mounts(step: dict[str, Any], memory: int | None = None) -> None:
     one has its place in the stub layer."""
     work = step["work"]
     if memory is not None:
-        secrets.lay_out(work, step["mounts"], memory)
+        secrets.lay_out(work, step["mounts"], memory, owned="recorder" not in step)
     for item in step["mounts"]:
         if item["kind"] == "view":
             _lay_over(item, step["mounts"])
+    if step.get("root"):
+        os.mkdir(f"{work}/root")
+        libc.mount(step["root"], f"{work}/root", "", libc.MS_BIND)
+        return
     _make_stubs(work, step["mounts"])
 
 

@@ -14,10 +14,11 @@ from img.sandbox import libc
 _FLAGS = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
 
 
-def lay_out(work: str, mounts: list[dict[str, Any]], memory: int) -> None:
+def lay_out(work: str, mounts: list[dict[str, Any]], memory: int, *, owned: bool = True) -> None:
     """Turn every ``secret`` of `mounts` into a bind of a file in a tmpfs of the step's own.
 
-    `memory` is the memory file. Raises `OSError` naming the target whose owner is no id here.
+    `memory` is the memory file. Unless `owned`, all are this process's own, and a recorder says whose they are. Raises
+    `OSError` naming the target whose owner is no id here.
     """
     wanted = [item for item in mounts if item["kind"] == "secret"]
     if not wanted:
@@ -34,7 +35,8 @@ def lay_out(work: str, mounts: list[dict[str, Any]], memory: int) -> None:
         path = f"{folder}/{number}"
         _write(path, os.pread(memory, item["size"], item["at"]))
         try:
-            os.chown(path, item["uid"], item["gid"])
+            if owned:
+                os.chown(path, item["uid"], item["gid"])
         except OSError as error:
             raise OSError(error.errno, f"no such owner here: {item['uid']}:{item['gid']}", item["target"]) from error
         os.chmod(path, item["mode"])

@@ -14,7 +14,8 @@ import socket
 import sys
 from typing import Any
 
-from img.sandbox import chrooted, libc, seccomp, step, wire
+from img.sandbox import alone, chrooted, libc, probe, seccomp, step, wire
+from img.sandbox.ids import one_id
 from img.sandbox.refused import Refused
 
 RUN = f"{step.__name__}:{step.supervise.__name__}"
@@ -30,28 +31,25 @@ def main(control_fd: int, paths: list[str], found: dict[str, str] | None = None)
     sys.path[:0] = [path for path in paths if path not in sys.path]
     seccomp.program()
     control = socket.socket(fileno=control_fd)
-    wire.send(control, found or _enter(control))
+    wire.send(control, _alone(found) if found else _enter(control))
     _serve(control)
 
 
 def _enter(control: socket.socket) -> dict[str, str]:
     """Enter the namespaces this machine allows; says which rung that is, or what is missing."""
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and not one_id():
         try:
             libc.unshare(libc.CLONE_NEWNS)
             libc.mount("none", "/", "", libc.MS_REC | libc.MS_PRIVATE)
         except OSError as error:
             return _without_namespaces(error)
         return {"rung": "overlay", "reason": "root with mount namespaces", "remedy": ""}
+    if os.geteuid() == 0:
+        return _alone({"reason": "this user namespace has a single id", "remedy": "a namespace with a range of ids"})
     try:
         libc.unshare(libc.CLONE_NEWUSER | libc.CLONE_NEWNS)
     except OSError as error:
-        return {
-            "rung": "none",
-            "reason": f"user namespaces are not allowed here ({error.strerror})",
-            "remedy": "sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces above 0, and on Ubuntu "
-            "kernel.apparmor_restrict_unprivileged_userns=0",
-        }
+        return _no_namespace(error)
     wire.send(control, {"map": str(os.getpid())})
     answer = wire.receive(control)
     if answer is None:
@@ -64,6 +62,27 @@ def _enter(control: socket.socket) -> dict[str, str]:
     os.setgroups([])
     libc.mount("none", "/", "", libc.MS_REC | libc.MS_PRIVATE)
     return {"rung": "userns", "reason": "a user namespace with a range of ids", "remedy": ""}
+
+
+def _alone(found: dict[str, str]) -> dict[str, str]:
+    """Enter a user namespace with a single id, if this is not in one: for `found`, what kept it from a range of ids."""
+    try:
+        alone.enter()
+        lacking = probe.tried(alone.try_recorder)
+    except OSError as error:
+        return {**_no_namespace(error), "reason": f"{found['reason']}, and {_no_namespace(error)['reason']}"}
+    if lacking:
+        return {**found, "rung": "none", "reason": f"{found['reason']}, and ownership can't be recorded: {lacking}"}
+    return {**found, "rung": "one-id"}
+
+
+def _no_namespace(error: OSError) -> dict[str, str]:
+    return {
+        "rung": "none",
+        "reason": f"user namespaces are not allowed here ({error.strerror})",
+        "remedy": "sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces above 0, and on Ubuntu "
+        "kernel.apparmor_restrict_unprivileged_userns=0",
+    }
 
 
 def _without_namespaces(error: OSError) -> dict[str, str]:

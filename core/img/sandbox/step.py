@@ -19,15 +19,16 @@ from img.sandbox import cgroups, groups, libc, limits, network, process, root
 Reply = dict[str, Any]
 
 
-def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
+def supervise(step: dict[str, Any], fds: list[int], job: socket.socket, needed: int | None = None) -> Reply:
     """Run `step` (see `client.Sandbox.run`) with ``fds`` as its stdout and stderr, and perhaps the memory file of its
-    secrets; returns the reply to the engine. Raises `Refused` for a promise that can't be kept."""
+    secrets; returns the reply to the engine. When the process of the descriptor
+    `needed` ends, so does the step. Raises `Refused` for a promise that can't be kept."""
     kept = limits.begin(step)
     attached = None
     try:
         helper = limits.alone(kept)
         attached = network.attach(step)
-        return _supervise(step, fds, job, kept, attached, helper)
+        return _supervise(step, fds, job, kept, attached, (helper, needed))
     finally:
         if attached is not None:
             attached.end()
@@ -40,7 +41,7 @@ def _supervise(
     job: socket.socket,
     kept: limits.Kept,
     attached: network.Attached | None,
-    helper: int | None,
+    others: tuple[int | None, ...],
 ) -> Reply:
     flags = libc.CLONE_NEWPID | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS
     if step.get("network") == "none":
@@ -66,7 +67,7 @@ def _supervise(
             os.kill(init, signal.SIGKILL)
             os.waitpid(init, 0)
             raise
-    status = os.waitstatus_to_exitcode(wait_for(init, job, helper, kept))
+    status = os.waitstatus_to_exitcode(wait_for(init, job, *others, kept=kept))
     trouble = read_all(reader)
     if trouble:
         stage, number, text, name = trouble.decode("utf-8", "replace").split("\0")[:4]
@@ -75,15 +76,16 @@ def _supervise(
     return {"status": status, **kept.verdict(status)}
 
 
-def wait_for(init: int, job: socket.socket, helper: int | None = None, kept: limits.Kept | None = None) -> int:
-    """Wait for a process to end; kill it if the engine says so or is gone, when the process of the descriptor `helper`
-    ends, or when it is over a limit of `kept`. Returns its wait status."""
+def wait_for(init: int, job: socket.socket, *others: int | None, kept: limits.Kept | None = None) -> int:
+    """Wait for a process to end; kill it if the engine says so or is gone, when the process of a descriptor of
+    `others` ends, or when it is over a limit of `kept`. Returns its wait status."""
     pidfd = os.pidfd_open(init)
     watched = select.poll()
     watched.register(pidfd, select.POLLIN)
     watched.register(job, select.POLLIN | select.POLLHUP)
-    if helper is not None:
-        watched.register(helper, select.POLLIN)
+    for other in others:
+        if other is not None:
+            watched.register(other, select.POLLIN)
     try:
         while True:
             for fd, _ in watched.poll(kept.pause() if kept else None):
@@ -143,6 +145,8 @@ def _init(
         if child == 0:
             groups.join(entrances)  # not this process: it is none of the step's, and must outlive what is killed there
             process.run(step, fds, failure)
+        if step.get("recorder"):
+            os.close(step["recorder"])
     except OSError as error:
         text = f"{stage}\0{error.errno or 0}\0{error.strerror}\0{error.filename or ''}"
         os.write(failure, text.encode("utf-8", "replace"))

@@ -6,7 +6,7 @@
     records   [{keys, layers, title}]              keys: pinned, then content if it is known; layers bottom up
     words     {key: [[name, value]…]}              the parts of pinned keys in plain words (`img.solver.explain`)
     listings  {digest: text}                       what a COPY took from a local folder (`img.solver.listings`)
-    outlines  {layer: text}                        where the entries of base layers are (`img.store.outlines`)
+    outlines  {layer: text}                        where the entries of layers are (`img.store.outlines`)
     steps     [[group, number, title, key]…]       the journal of the build that wrote it
 
 A record's layers that are not among `layers` are those of base images: who builds the same has the same bases. The

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate, takewhile
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from img.ir.nodes import Node, Scratch, Source
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 THREADS = 4
 OUTLINES = 8 << 20
-"""Letters of all outlines of base layers that go into a cache."""
+"""Letters of all outlines that go into a cache."""
 
 
 def steps_of(goals: Sequence[Node], mode: str) -> list[Node]:
@@ -81,10 +81,15 @@ def gather(
 
 
 def _outlines(store: Store, stacks: Iterable[Sequence[str]]) -> dict[str, str]:
-    """Outlines of bases' layers, as many as have room: with them a COPY onto a base need not fetch it elsewhere."""
+    """Outlines of all layers below steps, as many as have room, bases first: with them a COPY need not fetch elsewhere what
+    it lands on."""
+    whole: list[tuple[str, ...]] = []
+    for stack in sorted({tuple(stack) for stack in stacks}, key=lambda stack: (-len(stack), stack)):
+        if not any(longer[: len(stack)] == stack for longer in whole):
+            whole.append(stack)
     found: dict[str, str] = {}
-    for stack in dict.fromkeys(tuple(takewhile(lambda id: _of_a_base(store, id), layers)) for layers in stacks):
-        found.update(store.outlines.remember(stack))
+    for stack in whole:
+        found.update(store.outlines.remember(stack, every=True))
     sizes = accumulate(len(text) for text in found.values())
     return {key: text for (key, text), size in zip(found.items(), sizes, strict=True) if size <= OUTLINES}
 

@@ -88,21 +88,23 @@ class Outlines:
 
     # --- remembering ---------------------------------------------------------------------------------------
 
-    def remember(self, ids: Sequence[str]) -> dict[str, str]:
-        """Keep the outlines of a stack's layers that came from a registry, as far as they have trees, which may go now.
-        Returns what is remembered of them, for other machines."""
+    def remember(self, ids: Sequence[str], every: bool = False) -> dict[str, str]:
+        """Keep the outlines of a stack's layers that came from somewhere, or of `every` one, as far as they have trees or
+        recipes, which may go now. Returns what is remembered of them, for other machines."""
         found: dict[str, str] = {}
-        for id, (path, key) in zip(ids, self._layers.standing(ids), strict=True):
+        for number, (path, key) in enumerate(self._layers.standing(ids)):
+            id = ids[number]
             layer = self._layers.get(id)
-            if layer is None or layer.origin is None or "cache" in layer.origin:
+            if layer is None or (layer.origin is None and not every):
                 continue
-            if not self._remembered.get(key) and os.path.isdir(path):
+            if path and not self._remembered.get(key):
                 listing = self._tmp / f"outline-{os.urandom(6).hex()}"
                 self._engine.sandbox.call("img.files.jobs:write_outline", path, os.fspath(listing))
                 self._keep(key, listing)
                 listing.unlink()
-            if text := self._remembered.get(key):
-                found[key] = text
+            known = next((name for name in (key, over(ids, number)) if self._remembered.get(name)), "")
+            if known:
+                found[known] = self._remembered.get(known) or ""
         return found
 
     def fill(self, texts: Mapping[str, str]) -> None:

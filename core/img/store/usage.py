@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from img.errors import ImgError
+from img.files.records import SUFFIX
 from img.store.locks import try_lock
 
 if TYPE_CHECKING:
@@ -201,6 +202,8 @@ def _blobs(store: Store) -> Iterator[Usage]:
 def _caches(store: Store) -> Iterator[Usage]:
     known = store.caches.list()
     for path in sorted((store.root / "cache-mounts").iterdir()):
+        if path.name.endswith(SUFFIX):
+            continue  # owners of the files in one
         row = known.get(path.name)
         words = f"cache mount {row.target} (id {row.id})" if row else "cache mount"
         lock = try_lock(use_lock(store, path.name))
@@ -217,7 +220,7 @@ def _caches(store: Store) -> Iterator[Usage]:
             created=row.created if row else changed,
             used=row.used if row else changed,
             count=row.times if row else 0,
-            paths=(os.fspath(path),),
+            paths=(os.fspath(path), os.fspath(path) + SUFFIX),
         )
 
 

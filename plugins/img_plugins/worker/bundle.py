@@ -22,8 +22,8 @@ Json = dict[str, Any]
 
 
 def config(step: Json, environment: dict[str, str], root: str, seccomp: Json | None, userns: bool) -> Json:
-    """The bundle of a step (see `img.sandbox.client.Sandbox.run`) whose mounts are all of kind bind or tmpfs. `userns`:
-    the runtime runs in a user namespace, where it has no cgroups. A network of kind sandbox is that which it is started in."""
+    """The bundle of a step (see `img.sandbox.client.Sandbox.run`) whose mounts are all of kind bind. `userns`: the
+    runtime runs in a user namespace, where it has no cgroups. A network of kind sandbox is that which it is started in."""
     insecure = bool(step.get("insecure"))
     alone = step.get("network") in ("none", "sandbox")
     kinds = ["pid", "ipc", "uts", "mount", *(["network"] if step.get("network") == "none" else [])]
@@ -70,8 +70,9 @@ def cgroup(step: Json) -> str:
 
 
 def _process(step: Json, environment: dict[str, str], insecure: bool) -> Json:
+    allowed = step.get("allowed", (1 << len(NAMES)) - 1)
     numbers = range(len(NAMES)) if insecure else DEFAULT_CAPABILITIES
-    names = [f"CAP_{NAMES[number]}" for number in numbers]
+    names = [f"CAP_{NAMES[number]}" for number in numbers if allowed >> number & 1]
     held = names if step["uid"] == 0 else []
     return {
         "terminal": False,
@@ -109,9 +110,5 @@ def _system(step: Json, insecure: bool, shared_sys: bool) -> list[Json]:
 
 
 def _mount(item: Json) -> Json:
-    if item["kind"] == "tmpfs":
-        size = [f"size={item['size']}"] if item.get("size") else []
-        options = ["nosuid", "nodev", f"mode={item.get('mode', 0o1777):o}", *size]
-        return {"destination": item["target"], "type": "tmpfs", "source": "tmpfs", "options": options}
-    options = ["rbind", "ro" if item.get("readonly") else "rw"]
+    options = ["rbind", "ro" if item.get("readonly") else "rw", *item.get("options", ())]
     return {"destination": item["target"], "type": "bind", "source": item["source"], "options": options}

@@ -11,7 +11,11 @@ from typing import Any
 
 from img.digest import digest_of, sha256
 from img.errors import BackendError
+from img.files.entry import Entry
+from img.files.owners import Owners
+from img.files.records import unprivileged
 from img.files.view import View
+from img.files.xattrs import write_xattrs
 from img.ir.values import CacheDir, Sharing
 from img.ports import Host, Snapshot
 from img.store.locks import locked, shared, try_lock
@@ -85,6 +89,7 @@ def make_cache(new: str, trees: Sequence[str], source: str, owner: Sequence[int]
     other ones. Returns whether there was such a folder.
     """
     mode, uid, gid = owner
+    owners = Owners() if unprivileged() else None
     if source:
         view = View(trees)
         top = view.resolve(source)
@@ -93,25 +98,32 @@ def make_cache(new: str, trees: Sequence[str], source: str, owner: Sequence[int]
             return False
         if entry is None and top:
             return False
-        copy_view(view, top, new)
+        copy_view(view, top, new, owners)
     else:
         os.mkdir(new)
     if not source or tuple(owner) != _PLAIN:
-        os.chown(new, uid, gid)
+        here = Entry("", "dir", mode, uid, gid)
+        if owners is not None:
+            here = owners.keep(here)
+        os.chown(new, here.uid, here.gid)
         os.chmod(new, mode)
+    if owners is not None:
+        owners.save(place)
     os.rename(new, place)
     return True
 
 
-def copy_view(view: View, top: str, dest: str) -> None:
-    """Copy the folder `top` of a view to the new folder `dest`, with all attributes and hard links."""
-    _Copying(view, top, dest).run()
+def copy_view(view: View, top: str, dest: str, owners: Owners | None = None) -> None:
+    """Copy the folder `top` of a view to the new folder `dest`, with all attributes and hard links. With `owners` they
+    are kept there, and everything on the disk is this process's own."""
+    _Copying(view, top, dest, owners).run()
 
 
 class _Copying:
     """Files of a view, copied into a new folder with all their attributes; hard links stay together."""
 
-    def __init__(self, view: View, top: str, dest: str) -> None:
+    def __init__(self, view: View, top: str, dest: str, owners: Owners | None) -> None:
+        self._owners = owners
         self._view = view
         self._top = top
         self._dest = dest
@@ -120,10 +132,10 @@ class _Copying:
     def run(self) -> None:
         os.mkdir(self._dest)
         pending = [""]
-        folders: list[tuple[str, str]] = []
+        folders: list[str] = []
         while pending:
             path = pending.pop()
-            folders.append((self._source(path), self._place(path)))
+            folders.append(path)
             for name in self._view.listdir(self._under(path)):
                 below = f"{path}/{name}" if path else name
                 source, place = self._source(below), self._place(below)
@@ -132,9 +144,15 @@ class _Copying:
                     os.mkdir(place)
                     pending.append(below)
                 else:
-                    self._file(source, place, status)
-        for source, place in reversed(folders):
-            _attributes(source, place, os.lstat(source))
+                    self._file(below, source, status)
+        for path in reversed(folders):
+            self._attributes(path, self._entry(path))
+
+    def _entry(self, path: str) -> Entry:
+        entry = self._view.lstat(self._under(path))
+        assert entry is not None
+        entry = entry._replace(path=path)
+        return entry if self._owners is None else self._owners.keep(entry)
 
     def _under(self, path: str) -> str:
         return "/".join(part for part in (self._top, path) if part)
@@ -147,26 +165,26 @@ class _Copying:
     def _place(self, path: str) -> str:
         return f"{self._dest}/{path}" if path else self._dest
 
-    def _file(self, source: str, place: str, status: os.stat_result) -> None:
+    def _file(self, path: str, source: str, status: os.stat_result) -> None:
+        entry, place = self._entry(path), self._place(path)
         name = (status.st_dev, status.st_ino)
         if status.st_nlink > 1 and name in self._links:
             os.link(self._links[name], place, follow_symlinks=False)
             return
         self._links[name] = place
-        if stat.S_ISREG(status.st_mode):
+        if entry.kind == "file":
             shutil.copyfile(source, place)
-        elif stat.S_ISLNK(status.st_mode):
-            os.symlink(os.readlink(source), place)
+        elif entry.kind == "symlink":
+            os.symlink(entry.link, place)
         else:
-            os.mknod(place, status.st_mode, status.st_rdev)
-        _attributes(source, place, status)
+            kind = stat.S_IFSOCK if entry.kind == "socket" else status.st_mode
+            os.mknod(place, kind, os.makedev(*entry.device))
+        self._attributes(path, entry)
 
-
-def _attributes(source: str, place: str, status: os.stat_result) -> None:
-    os.chown(place, status.st_uid, status.st_gid, follow_symlinks=False)
-    if not stat.S_ISLNK(status.st_mode):
-        os.chmod(place, stat.S_IMODE(status.st_mode))
-        for name in os.listxattr(source):
-            if not name.startswith(("user.overlay.", "trusted.overlay.")):
-                os.setxattr(place, name, os.getxattr(source, name))
-    os.utime(place, ns=(status.st_mtime_ns, status.st_mtime_ns), follow_symlinks=False)
+    def _attributes(self, path: str, entry: Entry) -> None:
+        place = self._place(path)
+        os.chown(place, entry.uid, entry.gid, follow_symlinks=False)
+        if entry.kind != "symlink":
+            os.chmod(place, entry.mode)
+            write_xattrs(place, entry.xattrs)
+        os.utime(place, ns=(entry.mtime, entry.mtime), follow_symlinks=False)

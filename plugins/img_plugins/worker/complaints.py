@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 ERRORS = (
+    (r"argument list too long", "exec", errno.E2BIG),
     (r"exec format error", "exec", errno.ENOEXEC),
     (r"chdir to cwd|cwd", "cwd", errno.EACCES),
     (r"executable file .*not found|no such file or directory.*exec|exec.*no such file", "exec", errno.ENOENT),

@@ -62,7 +62,7 @@ def _make_root(trees: Sequence[str], root: str, copies: str) -> None:
     """Take over the root that waits for these trees, or for the longest run of them; lay the rest over it."""
     for count in range(len(trees), 0, -1):
         with suppress(FileNotFoundError):
-            os.rename(f"{copies}/{_key(_names(trees[:count]))}", root)
+            os.rename(f"{copies}/{key_of(names_of(trees[:count]))}", root)
             break
     else:
         count = 0
@@ -71,12 +71,12 @@ def _make_root(trees: Sequence[str], root: str, copies: str) -> None:
         lay(tree, root)
 
 
-def _names(trees: Sequence[str]) -> list[str]:
+def names_of(trees: Sequence[str]) -> list[str]:
     """The names of the trees' folders in the store, which are their content's."""
     return [os.path.basename(os.path.dirname(tree)) for tree in trees]
 
 
-def _key(names: Sequence[str]) -> str:
+def key_of(names: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
@@ -106,7 +106,7 @@ def finish(step: dict[str, Any]) -> dict[str, Any]:
     """After a step: what `ground.finish` does, and keep the root for the next one."""
     made = ground.finish(step)
     unlink_twins(step["root"], step["upper"])
-    kept = f"{step['copies']}/{_key([*_names(step['lower']), made['id'].removeprefix('sha256:')])}"
+    kept = f"{step['copies']}/{key_of([*names_of(step['lower']), made['id'].removeprefix('sha256:')])}"
     with suppress(OSError):
         os.rename(step["root"], kept)
     return made

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
 from img.errors import BackendError, Cancelled, StepFailed
-from img.events import StepLog
 from img.ir.nodes import Exec
 from img.ir.values import Network, Security, Ssh
 from img.ports import Host, Result, Snapshot
 from img_plugins.worker.devices import Edits, resolve_devices
 from img_plugins.worker.emulation import cannot, foreign
+from img_plugins.worker.lengths import check_lengths, too_long
 from img_plugins.worker.limited import Limited, title_of
 from img_plugins.worker.mounts import Given, resolve_mounts, system_files
-
-TAIL = 30
-"""Lines of output that a failed step shows again."""
+from img_plugins.worker.output import Output
 
 
 class Process(Protocol):
@@ -45,6 +40,7 @@ def make_exec(host: Host, node: Exec, inputs: Sequence[Result], start: Start, *,
     base = inputs[0]
     if not isinstance(base, Snapshot):
         raise BackendError("a step can only run over a snapshot")
+    check_lengths(node)
     trees = host.store.layers.trees(base)
     work = host.store.scratch()
     try:
@@ -102,7 +98,7 @@ def _run(host: Host, node: Exec, step: dict[str, Any], memory: int | None, start
     """Run the step's process; returns what `ground.finish` said."""
     if host.cancelled:
         raise Cancelled
-    output = _Output(host, node.digest)
+    output = Output(host, node.digest)
     process = start(step, *output.ends, memory)
     output.started()
     forget = host.on_cancel(process.kill)
@@ -121,49 +117,6 @@ def _run(host: Host, node: Exec, step: dict[str, Any], memory: int | None, start
         raise limited.failed(reply, output.tail()) or _failed(node, reply["status"], output.tail())
     made: dict[str, Any] = reply["made"]
     return made
-
-
-class _Output:
-    """Two pipes, each read by a thread of its own into the build's events."""
-
-    def __init__(self, host: Host, step: str) -> None:
-        self._host = host
-        self._step = step
-        self._lines: deque[bytes] = deque(maxlen=TAIL)
-        self._partial = b""
-        self._lock = threading.Lock()
-        pipes = [os.pipe(), os.pipe()]
-        self.ends = (pipes[0][1], pipes[1][1])
-        self._threads = [
-            threading.Thread(target=self._read, args=(reader, name), daemon=True)
-            for (reader, _), name in zip(pipes, ("stdout", "stderr"), strict=True)
-        ]
-
-    def started(self) -> None:
-        """The step has its ends now: close ours, and read."""
-        for end in self.ends:
-            os.close(end)
-        for thread in self._threads:
-            thread.start()
-
-    def finish(self) -> None:
-        """Wait until everything that was written has been read."""
-        for thread in self._threads:
-            thread.join()
-
-    def tail(self) -> tuple[str, ...]:
-        """The last lines of both streams, as they came."""
-        lines = [*self._lines, self._partial] if self._partial else list(self._lines)
-        return tuple(line.decode("utf-8", "replace") for line in lines[-TAIL:])
-
-    def _read(self, reader: int, name: Any) -> None:
-        with os.fdopen(reader, "rb", buffering=0) as stream:
-            while data := stream.read(65536):
-                with self._lock:
-                    *whole, self._partial = (self._partial + data).split(b"\n")
-                    self._partial = self._partial[-65536:]
-                    self._lines.extend(whole)
-                self._host.emit(StepLog(self._step, name, data, time.monotonic()))
 
 
 def _failed(node: Exec, status: int, tail: tuple[str, ...]) -> StepFailed:
@@ -185,6 +138,8 @@ def _not_started(node: Exec, stage: str, number: int, text: str, name: str) -> S
     if stage == "exec" and number == errno.ENOEXEC:
         hint = "the image is for another architecture, or the file is a script without #!"
         return StepFailed(f"{command}: can't be executed", status=126, place=place, hint=hint)
+    if stage == "exec" and number == errno.E2BIG:
+        return too_long(node)
     if stage == "exec":
         return StepFailed(f"{command}: {text}", status=126, place=place, hint="is it executable for this user?")
     if stage == "cwd":

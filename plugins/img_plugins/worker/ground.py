@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
+from img.files.records import unprivileged
 from img.files.users import find_user
 from img.files.view import View
 from img.oci.diff import digest_tree, remove_tree
@@ -25,7 +26,8 @@ def prepare(step: dict[str, Any]) -> dict[str, Any]:
     os.mkdir(step["work"], 0o755)
     os.mkdir(upper, 0o755)
     if root is not None:
-        os.chown(upper, root.uid, root.gid)
+        if not unprivileged():
+            os.chown(upper, root.uid, root.gid)
         os.chmod(upper, root.mode)
         os.utime(upper, ns=(root.mtime, root.mtime))
     places = [view.resolve(mount["target"]) for mount in step["mounts"]]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from img.errors import BackendError, UsageError
+from img.files.records import unprivileged
 from img.files.view import View
 from img.ir.nodes import Exec
 from img.ir.values import Bind, CacheDir, Secret, Ssh, Tmpfs
@@ -163,10 +164,18 @@ def _ssh(given: Given, mount: Ssh) -> Iterator[Mount]:
     relay = Relay(path, agent)
     given.held.callback(relay.close)
     given.host.sandbox.call("img_plugins.worker.mounts:own", path, mount.mode, mount.uid, mount.gid)
-    yield {"kind": "bind", "source": path, "target": mount.target, "file": True}
+    yield {
+        "kind": "bind",
+        "source": path,
+        "target": mount.target,
+        "file": True,
+        "uid": mount.uid,
+        "gid": mount.gid,
+    }
 
 
 def own(path: str, mode: int, uid: int, gid: int) -> None:
-    """The job: give a socket its owner and mode."""
-    os.chown(path, uid, gid)
+    """The job: give a socket its owner and mode. Where nobody can be given anything, the step's recorder says whose it is."""
+    if not unprivileged():
+        os.chown(path, uid, gid)
     os.chmod(path, mode)

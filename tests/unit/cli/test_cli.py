@@ -211,7 +211,7 @@ def test_an_unknown_plugin_is_named_with_what_there_is(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
     done = img("build", "--backend", "nope", "-t", "x", str(tmp_path), root=tmp_path / "s")
     assert done.returncode == 1
-    assert "error: there is no backend named 'nope'\nhint: installed: chroot" in done.stderr
+    assert "error: there is no backend named 'nope'\nhint: installed: buildkit, chroot" in done.stderr
     done = img("build", "-o", "type=nope", str(tmp_path), root=tmp_path / "s")
     assert done.returncode == 2
     assert "there is no output type 'nope'" in done.stderr

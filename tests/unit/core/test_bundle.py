@@ -25,7 +25,7 @@ STEP: dict[str, Any] = {
     "groups": [44],
     "mounts": [
         {"kind": "bind", "source": "/x", "target": "/y", "readonly": True},
-        {"kind": "tmpfs", "target": "/t", "size": 5, "mode": 0o700},
+        {"kind": "bind", "source": "/z", "target": "/t", "options": ["nodev"]},
     ],
     "network": "host",
     "hostname": "h",
@@ -54,7 +54,7 @@ def test_a_step() -> None:
     assert {one["type"] for one in linux["namespaces"]} == {"pid", "ipc", "uts", "mount"}
     assert found["mounts"][-2:] == [
         {"destination": "/y", "type": "bind", "source": "/x", "options": ["rbind", "ro"]},
-        {"destination": "/t", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=700", "size=5"]},
+        {"destination": "/t", "type": "bind", "source": "/z", "options": ["rbind", "rw", "nodev"]},
     ]
     assert "hooks" not in found
 

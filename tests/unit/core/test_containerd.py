@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from img.errors import BackendError, Cancelled
+from img.errors import Cancelled
 from img.oci.spec import OCI_INDEX, OCI_MANIFEST, Descriptor
 from img.store.sweep import _unescaped
 from img_cli.config import values
 from img_plugins.backends.containerd import owner, reach
 from img_plugins.backends.containerd.api.content_pb2 import STAT, WriteAction
-from img_plugins.backends.containerd.backend import INFINITY, _check, _limits
+from img_plugins.backends.containerd.backend import INFINITY, _limits
 from img_plugins.backends.containerd.client import Containerd, Refusal
 from img_plugins.backends.containerd.launch import _script
 from img_plugins.exporters.containerd.blobs import Ingest
@@ -106,15 +106,6 @@ def test_a_process_is_told_apart_from_those_that_had_its_number() -> None:
         pass
     child.wait()
     assert owner.mark(child.pid) == ""
-
-
-def test_what_is_refused() -> None:
-    step: dict[str, Any] = {"mounts": [], "network": "host"}
-    _check(step)
-    with pytest.raises(BackendError, match="no devices"):
-        _check({**step, "mounts": [{"kind": "device"}]})
-    with pytest.raises(BackendError, match="no network 'sandbox'"):
-        _check({**step, "network": "sandbox"})
 
 
 def test_limits_are_those_of_this_process() -> None:

@@ -35,6 +35,8 @@ ROOT: dict[str, Any] = {
     "user_overlay": "",
     "user_proc": "",
     "ids": {},
+    "alone": False,
+    "recorder": "",
 }
 EPERM = "Operation not permitted"
 POD = {
@@ -113,7 +115,7 @@ CASES = [
     (
         "no range",
         {**USER, "ids": {"reason": "/etc/subuid has no range for ann", "remedy": "usermod --add-subuids …"}},
-        "assemble",
+        "one-id",
         "userns",
         "/etc/subuid",
         "usermod",
@@ -121,7 +123,7 @@ CASES = [
     (
         "no_new_privs",
         {**USER, "no_new_privs": True, "ids": {"reason": "newuidmap failed", "remedy": "x"}},
-        "assemble",
+        "one-id",
         "userns",
         "no_new_privs",
         "allowPrivilegeEscalation: true",
@@ -129,10 +131,34 @@ CASES = [
     (
         "setuid dropped",
         {**USER, "bounding": 0, "ids": {"reason": "newuidmap failed", "remedy": "x"}},
-        "assemble",
+        "one-id",
         "userns",
         "SETUID and SETGID",
         "add: [SETUID, SETGID]",
+    ),
+    (
+        "setuid root in a container",
+        {**USER, "bounding": 1 << 6 | 1 << 7, "ids": {"reason": "newuidmap failed", "remedy": "x"}},
+        "assemble",
+        "userns",
+        "lacks SYS_ADMIN",
+        "setcap cap_setuid+ep /usr/bin/newuidmap",
+    ),
+    (
+        "an old kernel",
+        {**USER, "ids": {"reason": "x", "remedy": "y"}, "recorder": "it takes Linux 5.19 (Invalid argument)"},
+        "assemble",
+        "one-id",
+        "Linux 5.19",
+        "seccomp=unconfined",
+    ),
+    (
+        "root of a namespace with one id",
+        {**ROOT, "alone": True},
+        "one-id",
+        "overlay",
+        "a single id",
+        "more ids",
     ),
     ("a disk", {**USER, "user_overlay": "Invalid argument"}, "assemble", "userns", "disk", "emptyDir"),
 ]

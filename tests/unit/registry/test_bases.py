@@ -156,6 +156,10 @@ def test_a_cache_says_where_things_are(registry: MemoryRegistry, context: Path, 
     cache = {"type": "registry", "ref": f"{registry.host}/cache:1"}
     out = {"type": "registry", "name": f"{registry.host}/app:1"}
     build(tmp_path / "one", context, text, out, cache_to=(cache,))
+    (context / "b").write_text("changed: what comes before it is in the cache, and stays there")
+    assert build(tmp_path / "one", context, text, out) == build(
+        tmp_path / "three", context, text, out, cache_from=(cache,)
+    )
     (context / "a").write_text("changed")
     whole = build(tmp_path / "one", context, text, out)
     sent(registry)

@@ -360,6 +360,26 @@ def test_large_answers(stage: Stage) -> None:
     assert stage.sandbox.call("builtins:list", list(range(300_000))) == list(range(300_000))
 
 
+def test_a_tree_is_removed_that_its_owner_has_closed() -> None:
+    """Folders that can't be listed, entered or changed, as an overlay leaves one behind; and what is not the owner's."""
+    program = (
+        "import os, sys, tempfile\n"
+        "sys.path[:0] = sys.argv[1].split(':')\n"
+        "from img.oci.diff import remove_tree\n"
+        "d = tempfile.mkdtemp(dir='/var/tmp')\n"
+        "os.makedirs(d + '/a/work/work/deep'); os.symlink('/etc', d + '/a/link'); open(d + '/a/work/work/f', 'w').close()\n"
+        "os.mkdir(d + '/a/listed'); open(d + '/a/listed/f', 'w').close()\n"
+        "for name, mode in (('work/work/deep', 0), ('work/work', 0), ('work', 0o500), ('listed', 0o400), ('', 0o100)):\n"
+        "    os.chmod(d + '/a/' + name, mode)\n"
+        "remove_tree(d)\n"
+        "print(os.path.lexists(d), os.stat('/etc').st_mode & 0o777 == 0o755)\n"
+    )
+    argv = ["setpriv", "--reuid=imgtest", "--regid=imgtest", "--init-groups", "/usr/bin/python3", "-c", program]
+    paths = ":".join(path for path in sys.path if path)
+    done = subprocess.run([*argv, paths], capture_output=True, text=True, check=False)
+    assert done.stdout == "False True\n", done.stderr
+
+
 def test_an_ordinary_user_gets_a_range_of_ids() -> None:
     """The same helper, started by an ordinary user: its root is the user, other ids come from /etc/subuid."""
     program = (

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from img.errors import UsageError
 
@@ -67,7 +67,7 @@ def address_of(settings: Mapping[str, str]) -> Address | None:
 
 def parse(text: str, docker_host: str = "") -> Address:
     """Raises `UsageError` for what is no address."""
-    parts = urlsplit(text)
+    parts, port = _split(text)
     if parts.scheme not in KINDS:
         raise UsageError(f"{text!r} is not the address of a BuildKit", hint=_HINT)
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
@@ -76,7 +76,7 @@ def parse(text: str, docker_host: str = "") -> Address:
     if parts.scheme == "unix":
         return Address(text, "unix", _path(text, parts.netloc, unquote(parts.path)))
     if parts.scheme == "tcp":
-        if parts.port is None or parts.path.strip("/"):
+        if port is None or parts.path.strip("/"):
             raise UsageError(f"{text!r} needs a host and a port", hint="tcp://HOST:PORT")
         return Address(text, "tcp", parts.netloc)
     if not parts.netloc or parts.netloc.startswith("-"):
@@ -85,6 +85,15 @@ def parse(text: str, docker_host: str = "") -> Address:
     if unknown := [name for name in options if name not in known or options[name].startswith("-")]:
         raise UsageError(f"{text!r}: {unknown[0]} can't be understood", hint=f"known: {', '.join(known)}")
     return Address(text, parts.scheme, parts.netloc, options=options)
+
+
+def _split(text: str) -> tuple[SplitResult, int | None]:
+    """The parts of an address, and its port. Raises `UsageError`."""
+    try:
+        parts = urlsplit(text)
+        return parts, parts.port if parts.scheme == "tcp" else None
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not an address: {error}", hint=_HINT) from error
 
 
 def _path(text: str, host: str, path: str) -> str:
@@ -98,9 +107,9 @@ def _docker(text: str, host: str, path: str, docker_host: str) -> Address:
         raise UsageError(f"{text!r} is not an address of dockerd", hint="docker:// or docker:///path/of/docker.sock")
     if path:
         return Address(text, "unix", path, docker=True)
-    inner = urlsplit(docker_host or DOCKER)
+    inner, port = _split(docker_host or DOCKER)
     if inner.scheme == "unix":
         return Address(text, "unix", inner.path, docker=True)
-    if inner.scheme == "tcp" and inner.port:
+    if inner.scheme == "tcp" and port:
         return Address(text, "tcp", inner.netloc, docker=True)
     raise UsageError(f"DOCKER_HOST={docker_host} can't be used", hint="unix:///path or tcp://HOST:PORT")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 
-from img.errors import UsageError
+from img.errors import FileError, UsageError
+from img.files.folder import FolderTree
+from img.files.select import Selection, select
 from img.ir.definition import Target
 from img.ir.nodes import Copy, Exec, Node, Source
 from img.ir.values import Secret, Ssh
@@ -107,7 +109,20 @@ class Building:
         result = self._host.load("source", source.scheme).fetch(source)
         if not isinstance(result, Folder):
             raise refused(source, f"the files of {source.scheme}://{source.ref} can't be sent to BuildKit")
-        return result, patterns_of(node for node in nodes if isinstance(node, Copy) and node.source == source)
+        copies = [node for node in nodes if isinstance(node, Copy) and node.source == source]
+        for copy in copies:
+            self._one_each(copy, result)
+        return result, patterns_of(copies)
+
+    def _one_each(self, copy: Copy, folder: Folder) -> None:
+        """Raises `FileError` for several files that would become one: BuildKit keeps the last, in silence."""
+        if copy.dest.endswith("/") or copy.parents:
+            return
+        items = select(FolderTree(folder.path, folder.ignore, self._host.store.stats), Selection.of(copy))
+        if sum(item.entries[0].kind != "dir" for item in items) > 1:
+            what = f"several files would become {copy.dest}, each taking the place of the one before"
+            hint = "end the destination with a / to copy them into a folder"
+            raise FileError(what, hint=hint, place=copy.notes.place)
 
 
 def as_asked(secret: Login | None) -> tuple[str, str] | None:

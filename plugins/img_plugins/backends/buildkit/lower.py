@@ -7,6 +7,7 @@ daemon (its *capabilities*): a daemon that does not know one refuses the whole g
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -93,6 +94,8 @@ class Lowering:
         self._target = target
         self._fresh = fresh
         self._ours = ours
+        self._unique = secrets.token_hex(16)
+        """What tells our folders from those of the same name that other builds send at the same time."""
         self.network = network
         self._made: dict[str, str] = {}
         """By the digest of a node: that of its op, empty for an empty filesystem."""
@@ -177,7 +180,9 @@ class Lowering:
         self.graph.folders[name] = node
         source = self._pb.SourceOp(identifier=f"local://{name}")
         source.attrs["local.sharedkeyhint"] = name
-        return self.add(self._pb.Op(source=source), [node], ("source.local", "source.local.sharedkeyhint"))
+        source.attrs["local.unique"] = self._unique
+        needs = ("source.local", "source.local.sharedkeyhint", "source.local.unique")
+        return self.add(self._pb.Op(source=source), [node], needs)
 
     def _image(self, node: Source) -> str:
         platform, digest = self.platform(dict(node.attrs).get("platform", "")), node.ref.rpartition("@")[2]
@@ -217,6 +222,11 @@ def lower(
 ) -> Graph:
     """The LLB of a target (see `Lowering`). Raises `BackendError` for what can't be said in it, with the step's place."""
     return Lowering(target, fresh, network, ours).run()
+
+
+def is_sent(node: Node) -> bool:
+    """Whether a node is files that are sent. They are root's already; what archives among them hold is whose it is."""
+    return isinstance(node, Source) and node.scheme not in IMAGES
 
 
 def refused(node: Node, message: str, hint: str = "use --backend chroot or runc") -> BackendError:

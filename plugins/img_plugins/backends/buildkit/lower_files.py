@@ -6,13 +6,16 @@ import posixpath
 from typing import TYPE_CHECKING, Any
 
 from img.ir.nodes import Copy, Link, Mkdir, Node, Remove, Write
-from img_plugins.backends.buildkit.lower import NOTHING, refused
+from img_plugins.backends.buildkit.lower import NOTHING, is_sent, refused
 
 if TYPE_CHECKING:
     from img_plugins.backends.buildkit.api import ops_pb2 as pb
     from img_plugins.backends.buildkit.lower import Inputs, Lowering
 
 FileStep = Copy | Mkdir | Write | Remove | Link
+SYMBOLIC = "history.filter"
+"""Stands for modes like ``u=rwX``: their own capability (``file.copy.modestring``) has a name, but daemons that have it do
+not say so. This one came right after, in 0.21; a daemon without it would leave the modes as they are."""
 LARGEST = 0xFFFFFFFE
 """The largest user or group id."""
 
@@ -87,7 +90,7 @@ def _copy(node: Copy, path: str, base: int, needs: list[str]) -> pb.FileActionCo
     copy = pb.FileActionCopy(
         src=_rooted(path),
         dest=node.dest,
-        owner=_owner(node, node.owner or ("" if node.keep_owner else "0:0"), base),
+        owner=_owner(node, node.owner or ("" if node.keep_owner or is_sent(node.source) else "0:0"), base),
         mode=NOTHING,
         followSymlink=True,
         dirCopyContents=True,
@@ -106,7 +109,7 @@ def _copy(node: Copy, path: str, base: int, needs: list[str]) -> pb.FileActionCo
         copy.mode = int(node.mode, 8)
     elif node.mode:
         copy.modeStr = node.mode
-        needs.append("file.copy.modestring")
+        needs.append(SYMBOLIC)
     return copy
 
 

@@ -92,7 +92,8 @@ class Needed:
                 pending.pop()
                 continue
             parts = entry.path.split("/")
-            if any(wanted(pattern, parts) for pattern in self._patterns):
+            leads = entry.kind in ("dir", "symlink")
+            if any((leads or len(parts) >= len(one)) and wanted(one, parts) for one in self._patterns):
                 yield entry
                 if entry.kind == "dir":
                     pending.append(self._tree.children(entry.path))

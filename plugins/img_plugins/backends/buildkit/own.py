@@ -17,7 +17,7 @@ from img.ports import Export, Exported, Host
 from img.whole import whole_file
 from img_plugins.backends.buildkit.lower import Graph
 from img_plugins.backends.buildkit.serve import Offered
-from img_plugins.backends.buildkit.solve import CONFIG, Job, run
+from img_plugins.backends.buildkit.solve import CONFIG, Job, has_containerd, run
 
 FILES = ("oci", "docker", "tar")
 """Exporters that send one file."""
@@ -55,6 +55,10 @@ def export(job: Job, target: Target, graph: Graph, offered: Offered, attrs: Mapp
     kind, dest = attrs["exporter"], attrs.get("dest", "")
     if kind != "tar":
         how[CONFIG] = json.dumps(target.config)
+    if job.client.address.docker and kind != "tar" and not has_containerd(job.client):
+        what = f"the exporter {kind} of this dockerd has no way to be given an image's configuration"
+        hint = "let the result come back: -o type=docker,dest=- … | docker load, or -o type=registry"
+        raise UsageError(what, hint=hint)
     if kind not in FILES:
         facts = _facts(run(job, graph, offered, kind, how))
         return Exported(f"{how.get('name') or 'an image without a name'} {_digest(facts)} in BuildKit", facts)

@@ -65,6 +65,8 @@ class Session:
         self._client = client
         self._offered = offered
         self._folder = private_folder()
+        self.path = f"{self._folder}/session"
+        """The socket where it is served."""
         self._relays: dict[str, Relay] = {}
         self._lock = threading.Lock()
         self._ends: list[Callable[[], None]] = []
@@ -79,7 +81,7 @@ class Session:
             services = self._services(grpc)
             handlers = [grpc.method_handlers_generic_handler(name, calls) for name, calls in services.items()]
             self._server.add_generic_rpc_handlers(handlers)
-            self._server.add_insecure_port(f"unix:{self._folder}/session")
+            self._server.add_insecure_port(f"unix:{self.path}")
             self._server.start()
             self._connect([f"/{name}/{call}" for name, calls in services.items() for call in calls])
         except BaseException:
@@ -104,7 +106,7 @@ class Session:
         headers = [(f"x-docker-expose-session-{name}", value) for name, value in names]
         headers += [("x-docker-expose-session-grpc-method", call) for call in calls]
         near = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        near.connect(f"{self._folder}/session")
+        near.connect(self.path)
         stream = SocketStream(near)
         self._ends.append(stream.close)
         if self._client.address.docker:

@@ -27,8 +27,8 @@ CONFIG = "containerimage.config"
 """The exporters' attribute with the image's configuration; what comes with a plain graph has none."""
 LATE = 5
 """Seconds that the last words about a build may come after its end."""
-LABEL = "img.transfer"
-"""Marks an image in dockerd that is only on its way to us, so that it is nobody else's."""
+TRANSFER = "img.invalid/transfer"
+"""What an image in dockerd is called that is only on its way to us. It goes with its name, which is nobody else's."""
 
 Cache = tuple[str, Mapping[str, str]]
 
@@ -48,7 +48,7 @@ def fetch(job: Job, target: Target, graph: Graph, offered: Offered) -> Snapshot:
     """Build `target`, and have its layers in the store. Raises `StepFailed`, `BackendError`, `Cancelled`."""
     if graph.empty:
         return Snapshot()
-    if job.client.address.docker and not _has_containerd(job.client):
+    if job.client.address.docker and not has_containerd(job.client):
         return _through_dockerd(job, target, graph, offered)
     made: list[Snapshot] = []
 
@@ -62,7 +62,7 @@ def fetch(job: Job, target: Target, graph: Graph, offered: Offered) -> Snapshot:
     return made[0]
 
 
-def _has_containerd(client: Client) -> bool:
+def has_containerd(client: Client) -> bool:
     """Whether a dockerd keeps images in containerd: only then its BuildKit can send them."""
     status = dial.ask(client.address, "/info").get("DriverStatus") or []
     return ["driver-type", "io.containerd.snapshotter.v1"] in status
@@ -72,15 +72,12 @@ def _through_dockerd(job: Job, target: Target, graph: Graph, offered: Offered) -
     """An older dockerd has no exporter that sends an image: it keeps the image, gives it as ``docker save`` does, and forgets
     it again."""
     address = job.client.address
-    config = {**_plain_config(target), "config": {"Labels": {LABEL: secrets.token_hex(16)}}}
-    answer = run(job, graph, offered, "moby", {CONFIG: json.dumps(config)})
-    image = answer.get("containerimage.config.digest") or answer.get("containerimage.digest") or ""
-    if not image:
-        raise BackendError(f"{address.text} built, but does not say which image")
+    name = f"{TRANSFER}:{secrets.token_hex(16)}"
+    run(job, graph, offered, "moby", {"name": name})
     try:
-        return results.take(job.host, f"what {address.text} gave", dial.saved(address, image))
+        return results.take(job.host, f"what {address.text} gave", dial.saved(address, name))
     finally:
-        dial.remove(address, image)
+        dial.remove(address, name)
 
 
 def _plain_config(target: Target) -> dict[str, Any]:

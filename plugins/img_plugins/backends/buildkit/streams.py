@@ -12,9 +12,10 @@ import socket
 import subprocess
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import IO, Protocol
 
 from img.errors import BackendError
 
@@ -37,10 +38,12 @@ class Stream(Protocol):
 
 
 class SocketStream:
-    """A socket, also one with TLS."""
+    """A socket, also one with TLS. Its descriptor is given back when nobody has the stream any more: not before, as others may
+    be reading."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        weakref.finalize(self, connection.close)
 
     def read(self) -> bytes:
         try:
@@ -58,9 +61,6 @@ class SocketStream:
     def close(self) -> None:
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
-
-    def __del__(self) -> None:
-        self._connection.close()
 
 
 class ProgramStream:
@@ -80,6 +80,7 @@ class ProgramStream:
         except OSError as error:
             self._errors.close()
             raise BackendError(f"can't run {argv[0]}: {error.strerror}") from error
+        weakref.finalize(self, _give_back, self._process, self._errors)
 
     def read(self) -> bytes:
         assert self._process.stdout is not None
@@ -111,11 +112,11 @@ class ProgramStream:
             self._process.kill()
             self._process.wait()
 
-    def __del__(self) -> None:
-        for pipe in (getattr(self, "_process", None) and (self._process.stdin, self._process.stdout)) or ():
-            if pipe is not None:
-                pipe.close()
-        self._errors.close()
+
+def _give_back(process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout, errors):
+        if pipe is not None:
+            pipe.close()
 
 
 def join(one: Stream, other: Stream) -> None:

@@ -18,6 +18,7 @@ from img_plugins.worker.steps import StepWorker, root_trouble
 RUNGS = {
     "overlay": "overlayfs as root",
     "userns": "overlayfs in a user namespace with a range of ids",
+    "one-id": "plain copies in a user namespace with a single id, owners are recorded",
     "copy": "chroot over plain copies, slower and less confined",
 }
 
@@ -25,6 +26,8 @@ COPIED = (
     "each RUN gets a plain copy of its root and chroot, which takes time and room, and the container around img is all "
     "that confines it"
 )
+
+RECORDED = "each RUN gets a plain copy of its root and a recorder of owners, which takes time and room"
 
 NONE = "assembles only, RUN does not work: "
 REMEDY = (
@@ -66,7 +69,11 @@ class ChrootBackend(StepWorker):
             if not trouble:
                 return rung, Availability(True, RUNGS[rung])
             rung, reason, remedy = "copy" if rung == "overlay" else "none", f"{trouble[0]} ({trouble[1]})", REMEDY
-        if rung == "copy":
+        if rung == "one-id":
+            trouble = sandbox.call("img.sandbox.probe:try_alone", os.fspath(self.host.store.scratch()))
+            if trouble:
+                return "none", Availability(True, f"{NONE}{trouble[0]} ({trouble[1]})", remedy)
+        if rung in ("copy", "one-id"):
             return rung, Availability(True, f"{RUNGS[rung]}: {reason}", remedy)
         return rung, Availability(True, f"{NONE}{reason}", remedy)
 
@@ -75,7 +82,7 @@ class ChrootBackend(StepWorker):
         if rung == "none":
             why = found.reason.removeprefix(NONE)
             raise BackendError(f"RUN does not work here: {why}", hint=found.remedy)
-        if rung == "copy":
+        if rung in ("copy", "one-id"):
             return self._start_copied
         sandbox: Any = self.host.sandbox
 
@@ -87,16 +94,18 @@ class ChrootBackend(StepWorker):
 
     def _start_copied(self, step: dict[str, Any], stdout: int, stderr: int, memory: int | None) -> Process:
         from img_plugins.worker.copied import as_copied
+        from img_plugins.worker.recorded import as_recorded
 
         sandbox: Any = self.host.sandbox
         copies = self.host.store.tmp / "copies"
-        step = as_copied(step, os.fspath(copies))
+        rung, found = self._found
+        step = (as_copied if rung == "copy" else as_recorded)(step, os.fspath(copies))
         with self._lock:
             if not self._told:
                 self._told = True
                 copies.mkdir(mode=0o700, exist_ok=True)
-                found = self._found[1]
                 why = found.reason.partition(": ")[2]
-                self.host.emit(Warning(f"{COPIED}: {why}; to be faster: {found.remedy}", None, monotonic()))
+                what = COPIED if rung == "copy" else RECORDED
+                self.host.emit(Warning(f"{what}: {why}; to be faster: {found.remedy}", None, monotonic()))
         process: Process = sandbox.run(step, stdout, stderr, memory)
         return process

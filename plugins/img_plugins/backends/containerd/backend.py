@@ -13,12 +13,11 @@ import threading
 from functools import cached_property
 from typing import Any
 
-from img.abilities import ALL
 from img.errors import BackendError
 from img.ports import Availability, Host
 from img_plugins.backends.containerd.reach import NAMESPACE, Reached, address_of, connect, reach
 from img_plugins.worker.exec import Process, Start
-from img_plugins.worker.steps import StepWorker
+from img_plugins.worker.steps import StepWorker, root_trouble
 
 INFINITY = (1 << 64) - 1
 """No limit, as the runtime specification has it."""
@@ -35,11 +34,6 @@ class ContainerdBackend(StepWorker):
         super().__init__(host)
         self._lock = threading.Lock()
         self._client: Any = None
-
-    @property
-    def abilities(self) -> frozenset[str]:
-        """All but a network with a way out, and a limit of time."""
-        return ALL - {"network.sandbox", "resources.timeout"}
 
     def probe(self) -> Availability:
         return self._found[1]
@@ -80,7 +74,7 @@ class ContainerdBackend(StepWorker):
         sandbox: Any = self.host.sandbox
         if sandbox.rung != "overlay":
             return Availability(False, f"no mounts here: {sandbox.reason}", sandbox.remedy)
-        trouble = sandbox.call("img.sandbox.probe:try_root", os.fspath(self.host.store.scratch()))
+        trouble = root_trouble(self.host)
         if trouble:
             return Availability(False, f"{trouble[0]} ({trouble[1]})", "img doctor says what is missing")
         return None
@@ -112,7 +106,6 @@ class ContainerdBackend(StepWorker):
         from img_plugins.backends.containerd.owner import mark
         from img_plugins.backends.containerd.task import Task
 
-        _check(step)
         id = f"step-{os.urandom(8).hex()}"
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours = {
@@ -142,14 +135,3 @@ def _limits(given: list[list[Any]]) -> list[list[Any]]:
     own = {name.removeprefix("RLIMIT_").lower(): resource.getrlimit(getattr(resource, name)) for name in names}
     asked = {name: (soft, hard) for name, soft, hard in given}
     return [[name, *(n if n >= 0 else INFINITY for n in pair)] for name, pair in {**own, **asked}.items()]
-
-
-def _check(step: dict[str, Any]) -> None:
-    """Raises `BackendError` for what this backend can't keep."""
-    if any(mount["kind"] == "device" for mount in step["mounts"]):
-        raise BackendError("the backend containerd gives no devices to steps", hint="use --backend chroot")
-    if step["network"] not in ("host", "none"):
-        raise BackendError(
-            f"the backend containerd has no network {step['network']!r}",
-            hint="it has host and none; or --backend chroot",
-        )

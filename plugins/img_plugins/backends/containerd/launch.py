@@ -17,10 +17,11 @@ from contextlib import suppress
 from typing import Any
 
 from img.files.view import View
-from img.sandbox import libc, wire
+from img.sandbox import libc, limits, network, wire
 from img.sandbox.step import Reply
 from img_plugins.backends.containerd.places import Laid, lay
-from img_plugins.worker.bundle import config
+from img_plugins.worker.below import below, sweep_cgroups
+from img_plugins.worker.bundle import cgroup, config
 from img_plugins.worker.seccomp import profile
 
 SHELL = ("/bin/sh", "-c", '. /dev/stdin && exec "$@" </dev/null', "sh")
@@ -31,6 +32,8 @@ NO_SHELL = (
 )
 
 _SWEEP = "import sys; sys.path[:0] = {paths!r}; from img_plugins.backends.containerd.owner import main; main()"
+LOOK = 1000.0
+"""Milliseconds between two looks around when nothing happens."""
 QUIET = 30.0
 """Seconds without output after a task's end, after which no more is expected."""
 
@@ -42,16 +45,34 @@ def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
     memory = fds.pop() if len(fds) > 2 else None
     if step.get("env_secrets") and not _has_shell(step["lower"]):
         return {"failed": ["secret variables", 0, NO_SHELL, ""]}
-    others = [channel.fileno(), job.fileno(), *fds]
-    script = _script(step, memory)
+    kept = limits.begin(step, top=True)
+    step = below(step, kept)
+    attached = None
     try:
-        laid = lay(step, memory, step["peer"], others)
-    except OSError as error:
-        return {"failed": ["root", error.errno or 0, error.strerror, error.filename or ""]}
-    try:
-        return _Watch(step, job, channel, fds).run(_plan(step, laid, script))
+        attached = network.attach(step)
+        others = [channel.fileno(), job.fileno(), *fds]
+        try:
+            laid = lay(step, memory, attached, others)
+        except OSError as error:
+            return {"failed": ["root", error.errno or 0, error.strerror, error.filename or ""]}
+        try:
+            return _judged(_Watch(step, job, channel, fds, kept).run(_plan(laid, _script(step, memory))), kept)
+        finally:
+            laid.release()
     finally:
-        laid.release()
+        if attached is not None:
+            attached.end()
+        sweep_cgroups(cgroup(step))
+        if kept.group is not None:  # the runtime made it in every tree, not only where it keeps a limit
+            sweep_cgroups(f"/{step['cgroup'].strip('/')}")
+        kept.end()
+
+
+def _judged(reply: Reply, kept: limits.Kept) -> Reply:
+    """The reply with what became of the step's limits. One that killed it before it had begun is told rather than that."""
+    status = reply.get("status", 128 + signal.SIGKILL)
+    verdict = kept.verdict(status)
+    return reply if "failed" in reply and "broke" not in verdict else {"status": status, **verdict}
 
 
 def _has_shell(trees: list[str]) -> bool:
@@ -59,12 +80,14 @@ def _has_shell(trees: list[str]) -> bool:
     return view.lstat(view.resolve(SHELL[0])) is not None
 
 
-def _plan(step: dict[str, Any], laid: Laid, script: int | None) -> dict[str, Any]:
+def _plan(laid: Laid, script: int | None) -> dict[str, Any]:
     """What the container is to be."""
-    ready = {**step, "mounts": laid.mounts}
+    step = laid.step
     if script is not None:
-        ready["argv"] = [*SHELL, *step["argv"]]
-    spec = config(ready, dict(step["env"]), "rootfs", profile(os.uname().machine), userns=False)
+        step = {**step, "argv": [*SHELL, *step["argv"]]}
+    spec = config(step, dict(step["env"]), "rootfs", profile(os.uname().machine), userns=False)
+    if laid.network:
+        spec["linux"]["namespaces"].append({"type": "network", "path": laid.network})
     return {"spec": spec, "rootfs": laid.rootfs, "stdin": "" if script is None else _path(script)}
 
 
@@ -84,11 +107,23 @@ def _script(step: dict[str, Any], memory: int | None) -> int | None:
     return script
 
 
+def _parent(pid: int) -> int:
+    """The parent of a process: of a container's first one, the shim, which has no other children; 0 if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return 0
+
+
 class _Watch:
     """One task, watched from its making to its end."""
 
-    def __init__(self, step: dict[str, Any], job: socket.socket, channel: socket.socket, outputs: list[int]) -> None:
+    def __init__(
+        self, step: dict[str, Any], job: socket.socket, channel: socket.socket, outputs: list[int], kept: limits.Kept
+    ) -> None:
         self._step = step
+        self._kept = kept
         self._job = job
         self._channel = channel
         pipes = [os.pipe() for _ in outputs]
@@ -115,7 +150,7 @@ class _Watch:
         for fd in (self._job.fileno(), self._channel.fileno(), self._helper, *self._into):
             watched.register(fd, select.POLLIN | select.POLLHUP)
         while True:
-            for fd, _ in watched.poll(1000):
+            for fd, _ in watched.poll(min(LOOK, self._kept.pause() or LOOK)):
                 if fd in self._into:
                     if not self._passed_on(fd):
                         watched.unregister(fd)
@@ -128,6 +163,8 @@ class _Watch:
                     return self._abandoned()
                 else:
                     self._kill()
+            if self._kept.over():
+                self._kill()
             self._tell_drained()
 
     def _passed_on(self, reader: int) -> bool:
@@ -152,6 +189,7 @@ class _Watch:
             self._close_writers()  # containerd has opened them by their names
             with suppress(ProcessLookupError):
                 self._task = os.pidfd_open(message["pid"])
+            self._kept.below = _parent(message["pid"])
             if self._doomed:
                 self._kill()
             wire.send(self._channel, {"watched": True})

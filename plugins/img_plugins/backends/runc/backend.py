@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from img.abilities import ALL
 from img.errors import BackendError
 from img.ports import Availability
 from img_plugins.backends.runc.launch import does_without_cgroups, find
@@ -17,11 +16,6 @@ RUNTIMES = ("runc", "crun", "youki")
 
 class RuncBackend(StepWorker):
     """Offered as the backend ``runc``. The setting ``runtime`` names the program; empty: the first of `RUNTIMES`."""
-
-    @property
-    def abilities(self) -> frozenset[str]:
-        """All but devices."""
-        return ALL - {"devices"}
 
     def probe(self) -> Availability:
         return self._found[1]

@@ -6,7 +6,6 @@ container at once, whatever the runtime is and however it would rather be asked.
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import shutil
@@ -19,8 +18,10 @@ from typing import Any
 
 from img.sandbox import groups, libc, limits, network, root, secrets
 from img.sandbox.step import Reply, loopback, read_all, wait_for
+from img_plugins.worker.below import below, sweep_cgroups
 from img_plugins.worker.bundle import cgroup, config
 from img_plugins.worker.complaints import classified
+from img_plugins.worker.ready import make_ready
 from img_plugins.worker.seccomp import profile
 
 
@@ -29,7 +30,7 @@ def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
     step = {**step, "id": f"img-{os.urandom(8).hex()}"}
     managed = not (_unmanaged(step) or step["userns"])
     kept = limits.begin(step, top=managed)
-    step = _below(step, kept) if managed else step
+    step = below(step, kept) if managed else step
     attached = None
     try:
         attached = network.attach(step)
@@ -37,19 +38,10 @@ def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
     finally:
         if attached is not None:
             attached.end()
-        _sweep_cgroups(cgroup(step))
+        sweep_cgroups(cgroup(step))
         kept.end()
         if managed and kept.group is not None:  # runtimes make its namesakes in the trees that it is not in
-            _sweep_cgroups(step["cgroup"])
-
-
-def _below(step: dict[str, Any], kept: limits.Kept) -> dict[str, Any]:
-    """The step with its container's cgroup below the one that keeps its limits: what has become of them can be read there
-    when the runtime has removed its own."""
-    if kept.group is None:
-        return {**step, "resources": {}, "below": True}
-    name = os.path.basename(next(iter(kept.group.folders.values())))
-    return {**step, "resources": {}, "below": True, "cgroup": f"{step.get('cgroup') or ''}/{name}"}
+            sweep_cgroups(step["cgroup"])
 
 
 def _run(
@@ -78,10 +70,10 @@ def _run(
             os.kill(init, signal.SIGKILL)
             os.waitpid(init, 0)
             raise
-    status = os.waitstatus_to_exitcode(wait_for(init, job, helper, kept))
+    status = os.waitstatus_to_exitcode(wait_for(init, job, helper, kept=kept))
     os.close(helper)
     told = read_all(reader).decode("utf-8", "replace")
-    _sweep_cgroups(cgroup(step))
+    sweep_cgroups(cgroup(step))
     status = status if status >= 0 else 128 - status
     verdict = kept.verdict(status)
     if told and not verdict.get("broke"):
@@ -130,6 +122,7 @@ def _bundle(step: dict[str, Any], environment: dict[str, str]) -> str:
     place = f"{step['work']}/bundle"
     os.mkdir(place, 0o700)
     libc.mount("tmpfs", place, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC, "mode=700")
+    make_ready(step)
     document = config(step, environment, f"{step['work']}/root", profile(os.uname().machine), step["userns"])
     with open(f"{place}/config.json", "x", encoding="utf-8", errors="surrogateescape") as file:
         json.dump(document, file)
@@ -172,13 +165,6 @@ def _errors(log: str) -> Iterator[str]:
             entry = json.loads(line)
             if entry.get("level") in ("error", "fatal"):
                 yield str(entry.get("msg", ""))
-
-
-def _sweep_cgroups(path: str) -> None:
-    """Remove the cgroups of a container whose runtime had no chance to."""
-    for place in (f"/sys/fs/cgroup{path}", *glob.glob(f"/sys/fs/cgroup/*{path}")):
-        with suppress(OSError):
-            os.rmdir(place)
 
 
 def does_without_cgroups(program: str) -> bool:
