@@ -63,12 +63,12 @@ class World:
         for name in ("library/debian:bookworm-slim", "library/busybox:1.36"):
             bases.push(layout, f"{self.host}/hub/{name}")
 
-    def run(self, argv: list[str], cwd: Path | None = None) -> str:
+    def run(self, argv: list[str], cwd: Path | None = None, more: dict[str, str] | None = None) -> str:
         """Run a program in the context; what it prints. Fails with what it says."""
         done = subprocess.run(
             argv,
             cwd=cwd or self.context,
-            env=self.environment,
+            env={**self.environment, **(more or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -181,6 +181,55 @@ def test_the_first_command_of_the_readme(world: World, work: Path) -> None:
     (command,) = (b.text.strip() for b in BLOCKS if STARTED in b.text and b.page == "README.md")
     said = world.run(["sh", "-ec", command], cwd=clone)
     assert said.rstrip().endswith("hello, reader, from an image that img built"), said
+
+
+# --- the commands of the CI templates -------------------------------------------------------------------------------
+
+
+def scripts(name: str) -> list[str]:
+    """The shell scripts of a template, as its system runs them."""
+    read = yaml.safe_load((examples.ROOT / "contrib" / "ci" / name).read_text())
+    if name == "github.yml":
+        lines = [step["run"] for step in read["jobs"]["image"]["steps"] if "run" in step]
+    elif name == "gitlab-ci.yml":
+        lines = [*read["image-build"]["before_script"], *read["image-build"]["script"]]
+    elif name == "tekton-task.yaml":
+        lines = [step["script"] for step in read["spec"]["steps"]]
+    else:
+        lines = read["spec"]["template"]["spec"]["containers"][0]["args"]
+    return [re.sub(r"^.*\b(?:pip install|python3 -m venv) .*$", "", line, flags=re.M) for line in lines]
+
+
+@pytest.mark.parametrize("name", ["github.yml", "gitlab-ci.yml", "tekton-task.yaml", "kubernetes-overlay.yaml"])
+def test_a_template_builds_and_pushes(world: World, work: Path, name: str) -> None:
+    """What a job's script does, but for installing img; who logs in is tests/real/test_registry.py's. The registry then has
+    the image, and where there is one the cache."""
+    image = f"{world.host}/ci-{name.partition('.')[0]}"
+    digest = work / "digest"
+    given = {
+        "IMAGE": image if name == "github.yml" else f"{image}:abc",
+        "GITHUB_SHA": "abc",
+        "CI_REGISTRY_IMAGE": image,
+        "CI_COMMIT_SHORT_SHA": "abc",
+        "DOCKERFILE": "Dockerfile",
+        "CONTEXT": ".",
+        "DIGEST": str(digest),
+    }
+    for script in scripts(name):
+        if "img login" not in script:
+            world.run(["sh", "-ec", script], more=given)
+    shown = world.run(["img", "registry", "check", f"{image}:abc"])
+    assert image.partition("/")[2] in shown
+    argv = ["skopeo", "inspect", "--tls-verify=false", "--format={{.Digest}}", f"docker://{image}:abc"]
+    found = world.run(argv).strip()
+    assert found.startswith("sha256:")
+    if name == "tekton-task.yaml":
+        assert digest.read_text() == found
+    if name in ("github.yml", "gitlab-ci.yml"):
+        world.run(["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{image}:cache"])
+
+
+# --- every command in the text --------------------------------------------------------------------------------------
 
 
 @functools.cache
