@@ -5,9 +5,9 @@ Where RUN can't work, the build says why at once, and everything without RUN is 
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -131,7 +131,7 @@ def test_without_run_it_assembles_and_with_it_says_why(
         assert "needs a process of its own (run), which the backend chroot lacks here" in said, said
         assert jail.says in said and f"{name}:" in said, said
         assert "Traceback" not in said
-    took = [ended - begun for begun, ended in itertools.pairwise(times)]
+    took = [ended - begun for begun, ended in pairwise(times)]
     assert len(took) == len(TOLD) and min(took) < 2, took
     here = work / "here.tar"
     words = ["build", *f"{output}{here}".split(), "-f", str(file), str(context)]

@@ -18,7 +18,7 @@ import pytest
 
 import img
 from img import State, events
-from img.errors import Cancelled, FileError, FrontendError, PluginError, StepFailed, UsageError
+from img.errors import BackendError, Cancelled, FileError, FrontendError, PluginError, StepFailed, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +253,15 @@ def test_a_host_with_threads_and_odd_signals(tmp_path: Path) -> None:
     assert int(signals["SigBlk"], 16) == 0
     assert int(signals["SigIgn"], 16) & (1 << signal.SIGUSR1 - 1 | 1 << signal.SIGPIPE - 1) == 0
     assert (tmp_path / "out" / "fds").read_text().split() == ["0", "1", "2", "3"]
+
+
+def test_a_program_without_a_python_says_so(tmp_path: Path, shell: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("executable", "_base_executable"):
+        monkeypatch.setattr(sys, name, "/opt/app/frozen")
+    for name in ("exec_prefix", "base_exec_prefix"):
+        monkeypatch.setattr(sys, name, "/opt/app")
+    with pytest.raises(BackendError, match="the sandbox process can't be started: there is no python3.* to run"):
+        img.build(shell.run("true"), root=tmp_path / "s")
 
 
 FORKS = """
