@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from img.abilities import ALL
 from img.errors import BackendError, ImgError, UsageError
 from img.ports import Availability, GraphBuild, Host, Made
 from img_plugins.backends.buildkit.address import Address, address_of
@@ -23,6 +24,13 @@ class BuildkitBackend:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What a current BuildKit can do, whose steps write at most 2 MiB of log. What the one at hand lacks, it says itself
+        when it gets the graph."""
+        lacking = {name for name in ALL if name.startswith("resources.")} | {"devices", "logs.whole"}
+        return ALL - lacking
 
     def probe(self) -> Availability:
         return self._found[1]
