@@ -15,6 +15,7 @@ from typing import Any
 
 from img.files.entry import Entry
 from img.files.xattrs import CAPABILITY
+from img.sandbox.single import one_id
 
 SUFFIX = ".owners"
 CHOWN = 0
@@ -26,15 +27,6 @@ def unprivileged() -> bool:
     with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
         words = next((line.split() for line in lines if line.startswith("CapEff:")), ["", "0"])
     return not int(words[1], 16) >> CHOWN & 1 or one_id()
-
-
-def one_id() -> bool:
-    """Whether this process's user namespace has a single id, so that there is nobody to give a file to."""
-    try:
-        with open("/proc/self/uid_map", encoding="ascii") as lines:
-            return sum(int(line.split()[2]) for line in lines) == 1
-    except OSError:
-        return False
 
 
 class Records:

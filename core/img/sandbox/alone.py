@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 
-from img.files.records import one_id
 from img.sandbox import libc
 from img.sandbox.owners import calls, recorder
+from img.sandbox.single import one_id
 
 
 def enter() -> None:

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from img.files.records import one_id
 from img.sandbox import chrooted, idmap, libc, root
+from img.sandbox.single import one_id
 
 
 def try_root(work: str) -> tuple[str, str] | None:

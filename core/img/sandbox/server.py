@@ -14,8 +14,8 @@ import socket
 import sys
 from typing import Any
 
-from img.files.records import one_id
 from img.sandbox import alone, chrooted, libc, probe, seccomp, step, wire
+from img.sandbox.single import one_id
 
 RUN = f"{step.__name__}:{step.supervise.__name__}"
 
