@@ -60,9 +60,17 @@ def _passed(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 0 and " passed" in last and "skipped" not in last, done.stdout[-6000:] + done.stderr
 
 
-def test_in_a_user_namespace(work: Path) -> None:
-    argv = ["setpriv", f"--reuid={builders.USER}", f"--regid={builders.USER}", "--init-groups", "--inh-caps=-all"]
-    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": f"/home/{builders.USER}"}
+@pytest.mark.parametrize(
+    "who",
+    [
+        (f"--reuid={builders.USER}", f"--regid={builders.USER}", "--init-groups"),
+        ("--reuid=54321", "--regid=54321", "--clear-groups", "--no-new-privs"),
+    ],
+    ids=["a range of ids", "one id"],
+)
+def test_in_a_user_namespace(who: tuple[str, ...], work: Path) -> None:
+    argv = ["setpriv", *who, "--inh-caps=-all"]
+    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(work)}
     _passed(subprocess.run([*argv, *_command(work)], capture_output=True, text=True, check=False, cwd=work, env=env))
 
 

@@ -16,7 +16,7 @@ from img.sandbox.step import Reply
 def supervise(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
     """See `img.sandbox.step.supervise`. `step` has ``root``, the folder that is its root, and ``owners`` and ``given`` for
     the recorder. The reply has ``owners``: the rows of its table at the end."""
-    given = [[mount["target"], mount["uid"], mount["gid"]] for mount in step["mounts"] if "uid" in mount]
+    given = [[mount["target"], mount["uid"] or 0, mount["gid"] or 0] for mount in step["mounts"] if "uid" in mount]
     out = os.memfd_create("owners", os.MFD_CLOEXEC)
     pid, theirs = recorder.fork({**step, "given": given}, fds[1], out)
     needed = os.pidfd_open(pid)

@@ -89,14 +89,14 @@ def _rename(served: Served, call: Call, *places: Where) -> Reply:
 def link(served: Served, call: Call) -> Reply:
     source, dest = (named(served, call, HERE, path) for path in call.args[:2])
     _entry(served, call, dest, takes=False)
-    ready(served, call, source, follow=False)
+    ready(served, call, source, follow=False, linked=True)
     return None
 
 
 def linkat(served: Served, call: Call) -> Reply:
     source = named(served, call, *call.args[:2], call.args[4])
     _entry(served, call, named(served, call, *call.args[2:4]), takes=False)
-    ready(served, call, source, follow=bool(call.args[4] & _FOLLOW))
+    ready(served, call, source, follow=bool(call.args[4] & _FOLLOW), linked=True)
     return None
 
 

@@ -29,12 +29,15 @@ def alone(served: Served, file: int, status: os.stat_result) -> tuple[int, os.st
     return fresh, os.fstat(fresh)
 
 
-def ready(served: Served, call: Call, place: Where, *, follow: bool = True) -> None:
-    """What is there may be changed by the kernel after this. What is wrong with it the kernel says."""
+def ready(served: Served, call: Call, place: Where, *, follow: bool = True, linked: bool = False) -> None:
+    """What is there may be changed by the kernel after this, and is one file under its names from now on if it gets another
+    (`linked`). What is wrong with it the kernel says."""
     with suppress(OSError):
         file = open_path(served, call, place, follow=follow)
         try:
-            file, _ = alone(served, file, os.fstat(file))
+            file, status = alone(served, file, os.fstat(file))
+            if linked:
+                served.table.made_here.add((status.st_dev, status.st_ino))
         finally:
             os.close(file)
 

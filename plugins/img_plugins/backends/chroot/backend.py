@@ -57,7 +57,7 @@ class ChrootBackend(StepWorker):
             from img_plugins.worker.copied import LACKS
 
             return ALL - LACKS
-        return ALL
+        return ALL - {"security.insecure"} if rung == "one-id" else ALL
 
     @cached_property
     def _found(self) -> tuple[str, Availability]:
