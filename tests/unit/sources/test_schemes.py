@@ -16,7 +16,7 @@ from img.ir.nodes import Source
 from img.plan import Answers
 from img.plugin.offers import Offer
 from img.plugin.registry import Registry
-from img.ports import BaseImage, Folder, Host, Pin
+from img.ports import BaseImage, Folder, Host, Pin, Snapshot
 
 
 class Images:
@@ -26,6 +26,12 @@ class Images:
 
     def resolve(self, ref: str, platform: str) -> BaseImage:
         return BaseImage(Source("strange", ref, (("platform", platform),)), {"config": {}}, 1)
+
+    def pin(self, source: Source) -> Pin:
+        return Pin(source.ref)
+
+    def fetch(self, source: Source) -> Snapshot:
+        return Snapshot()
 
 
 class Files:
