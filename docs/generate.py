@@ -20,6 +20,7 @@ def pages() -> dict[str, str]:
         "reference/settings.md": _page("Settings", _settings()),
         "reference/errors.md": _page("Errors", _errors()),
         "reference/plugins.md": _page("What plugins are made of", _plugins()),
+        "decisions/index.md": _page("Decisions", _decisions()),
     }
 
 
@@ -124,6 +125,15 @@ def _tree(kind: type[Any], depth: int) -> Iterator[tuple[type[Any], int]]:
     for below in kind.__subclasses__():
         if below.__module__ == "img.errors":
             yield from _tree(below, depth + 1)
+
+
+def _decisions() -> Iterator[str]:
+    yield "What was decided against the first design, or beyond it, one page each."
+    lines = []
+    for path in sorted((HERE / "decisions").glob("0*.md")):
+        title = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+        lines.append(f"* [{title}]({path.name})")
+    yield "\n".join(lines)
 
 
 # --- plugins --------------------------------------------------------------------------------------------------------

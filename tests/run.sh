@@ -21,7 +21,7 @@ if [ "${CI:-}" = true ] && [ $# = 0 ]; then
     "$venv/bin/ruff" format --check .
     "$venv/bin/mypy"
     "$venv/bin/lint-imports"
-    NO_MKDOCS_2_WARNING=1 "$venv/bin/mkdocs" build --strict --quiet
+    NO_MKDOCS_2_WARNING=1 "$venv/bin/mkdocs" build --strict
 fi
 if [ $# != 0 ]; then
     exec "$venv/bin/python" -m pytest "$@"

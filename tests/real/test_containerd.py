@@ -213,7 +213,7 @@ def test_a_step_outlives_its_containerd(busybox: str, ground: Path, work: Path) 
     """And a collection in it."""
     folder = work / "containerd"
     folder.mkdir()
-    lines = "FROM @BASE@\nRUN echo begun; while [ ! -e /go/on ]; do sleep 0.1; done; seq 5; exit 7\n"
+    lines = "FROM @BASE@\nRUN touch /go/begun; while [ ! -e /go/on ]; do sleep 0.1; done; seq 5; exit 7\n"
     lines = lines.replace("RUN ", "RUN --mount=type=cache,target=/go,id=go ")
     context = _context(work, busybox, lines)
     env = {"IMG_ROOT": str(work / "s"), "CONTAINERD_ADDRESS": f"{folder}/containerd.sock"}
@@ -224,14 +224,14 @@ def test_a_step_outlives_its_containerd(busybox: str, ground: Path, work: Path) 
             process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             stack.enter_context(process)
             stack.callback(process.kill)
-            _until(lambda: _ctr(sock, "img", "task", "ls", "-q"))
+            _until(lambda: list((work / "s").glob("cache-mounts/*/begun")))
             _collect(sock, "img")
         stack.enter_context(servers.containerd(folder))
         (place,) = (work / "s/cache-mounts").iterdir()
         (place / "on").touch()
         _, told = process.communicate(timeout=60)
         assert process.returncode == 1
-        assert "failed with exit code 7" in told
+        assert "failed with exit code 7" in told, told
         assert re.findall(r"^#[0-9]+ [0-9.]+ ([0-9])$", told, re.MULTILINE) == list("12345")
         assert not _ctr(sock, "img", "container", "ls", "-q")
     assert str(folder) not in Path("/proc/mounts").read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from img.errors import UsageError
 from img.ports import Export, Exported, Host
@@ -18,13 +19,16 @@ class ConfigExporter:
 
     def export(self, exports: Sequence[Export], attrs: Mapping[str, str]) -> Exported:
         """Write the list of configurations, one for each platform. Raises `UsageError`."""
-        if set(attrs) != {"dest"}:
-            raise UsageError("--output type=config takes dest, and nothing else")
+        wrong = sorted(set(attrs) - {"dest"}) or (["no dest"] if "dest" not in attrs else [])
+        if wrong:
+            raise UsageError(f"--output type=config takes dest alone, and has {', '.join(wrong)}")
         part = f"{attrs['dest']}.part"
         try:
             with open(part, "w", encoding="utf-8") as out:
                 json.dump([dict(export.target.config) for export in exports], out, indent=2)
             os.replace(part, attrs["dest"])
         except OSError as error:
+            with suppress(OSError):
+                os.unlink(part)
             raise UsageError(f"can't write {attrs['dest']}: {error.strerror}") from error
         return Exported(attrs["dest"], {})

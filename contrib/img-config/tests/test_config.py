@@ -17,13 +17,13 @@ def test_the_configuration(tmp_path: Path) -> None:
     output = {"type": "config", "dest": str(tmp_path / "config.json")}
     img.build(img.scratch().env(A="1").cmd(["/a"]), root=tmp_path / "store", outputs=[output])
     (config,) = json.loads((tmp_path / "config.json").read_text())
-    assert config["config"] == {"Env": ["A=1"], "Cmd": ["/a"]}
+    assert "A=1" in config["config"]["Env"] and config["config"]["Cmd"] == ["/a"]
 
 
 @pytest.mark.parametrize("attrs", [{}, {"dest": "x", "name": "y"}])
 def test_wrong_attributes(attrs: dict[str, str]) -> None:
     host: Any = None
-    with pytest.raises(UsageError, match="takes dest, and nothing else"):
+    with pytest.raises(UsageError, match="takes dest alone, and has"):
         ConfigExporter(host).export([], attrs)
 
 

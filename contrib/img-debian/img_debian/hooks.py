@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import img
 
+img_contract = 1
+
 
 @img.hookimpl
 def img_offers() -> Iterable[img.Offer]:

@@ -78,12 +78,15 @@ def layer(host: Host, order: Order) -> str:
     )
     forget = host.on_cancel(lambda: _stop(process))
     try:
-        run = _Run(host, order, process)
-        tar = Hashing(run.chunks())
-        digest, size = host.store.blobs.write(gzip_chunks(tar))
+        with process:
+            try:
+                run = _Run(host, order, process)
+                tar = Hashing(run.chunks())
+                digest, size = host.store.blobs.write(gzip_chunks(tar))
+            finally:
+                _stop(process)
     finally:
         forget()
-        _stop(process)
         host.store.discard(scratch)
     return host.store.layers.add_blob(tar.digest, Descriptor(LAYER, digest, size))
 
@@ -158,8 +161,8 @@ class _Run:
         assert self._process.stdout is not None
         while data := self._process.stdout.read(CHUNK):
             yield data
+        self._reader.join()
         status = self._process.wait()
-        self._reader.join(10)
         if self._host.cancelled:
             raise Cancelled
         if status:

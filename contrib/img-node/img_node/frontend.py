@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 import img
-from img.errors import FrontendError, ImgError
+from img.errors import FrontendError, ImgError, UsageError
 from img.files.ignoring import find_ignore
 from img.files.patterns import read_ignore
 from img.ir.definition import Advice, Definition, Target
@@ -60,7 +60,7 @@ class NodeFrontend:
     def call(self, name: str, request: FrontendRequest, resolver: Resolver) -> Report:
         """``check``: whether the project can be built, as far as its files tell. Raises as `load` does."""
         if name not in self.calls:
-            raise img.ImgError(f"the frontend node can't answer {name!r}", hint=f"calls: {', '.join(self.calls)}")
+            raise UsageError(f"the frontend node can't answer {name!r}", hint=f"calls: {', '.join(self.calls)}")
         loading = _Loading(request, resolver)
         text = f"{request.file}: {loading.base}, runs {' '.join(loading.command)}\n"
         return Report(text, {"base": loading.base, "command": list(loading.command)})

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import img
 
+img_contract = 1
+
 FILE = "package.json"
 _KEY = re.compile(rb'"img-node"\s*:')
 

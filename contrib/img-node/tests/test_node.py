@@ -59,7 +59,11 @@ BASIC = {"name": "x", "version": "1.0.0", "scripts": {"start": "node a.js --x 'b
 
 def test_two_layers_and_no_root() -> None:
     made = target(BASIC)
-    words = [entry["created_by"] for entry in made.config["history"] if not entry.get("empty_layer")]
+    words = [
+        entry["created_by"].removesuffix(" # buildkit")
+        for entry in made.config["history"]
+        if not entry.get("empty_layer")
+    ]
     assert words == ["WORKDIR /app", "COPY /app/node_modules /app/node_modules", "COPY . /app/"]
     assert made.config["config"]["Cmd"] == ["node", "a.js", "--x", "b c"]
     assert made.config["config"]["User"] == "node"

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 import img
-from img.errors import FrontendError, ImgError
+from img.errors import FrontendError, ImgError, UsageError
 from img.files.ignoring import find_ignore
 from img.files.patterns import read_ignore
 from img.ir.definition import Advice, Definition, Target
@@ -63,7 +63,7 @@ class PythonFrontend:
     def call(self, name: str, request: FrontendRequest, resolver: Resolver) -> Report:
         """``check``: whether the project can be built, as far as its files tell. Raises as `load` does."""
         if name not in self.calls:
-            raise img.ImgError(f"the frontend python can't answer {name!r}", hint=f"calls: {', '.join(self.calls)}")
+            raise UsageError(f"the frontend python can't answer {name!r}", hint=f"calls: {', '.join(self.calls)}")
         loading = _Loading(request, resolver)
         pins = read_pins(loading.document, loading.project, loading.settings, resolver)
         names = [line.partition("==")[0] for line in pins.files[0][1].decode().splitlines() if "==" in line]
@@ -107,11 +107,14 @@ class _Loading:
         settings = self.settings
         state = self._run(img.image(self.base), APT.format(_words(settings.packages))) if settings.packages else None
         state = state or img.image(self.base)
-        deps = self._dependencies(pins)
+        needed = self.project.package or bool(pins.files[0][1].strip())
+        deps = self._dependencies(pins) if needed else None
         if not settings.user:
             state = self._run(state, ADD_USER)
-        state = state.workdir(APP).copy(deps, VENV, to=VENV)
-        if self.project.package:
+        state = state.workdir(APP)
+        if deps is not None:
+            state = state.copy(deps, VENV, to=VENV)
+        if deps is not None and self.project.package:
             state = state.copy(self._project(deps), PREFIX, to=VENV)
         else:
             for path in settings.files:

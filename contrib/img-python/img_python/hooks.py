@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import img
 
+img_contract = 1
+
 FILE = "pyproject.toml"
 _TABLE = re.compile(rb"^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*\"?img-python\"?[ \t]*[.\]]", re.M)
 

@@ -145,7 +145,7 @@ def _answer(address: Address, method: str, path: str) -> http.client.HTTPRespons
     except (OSError, http.client.HTTPException) as error:
         raise BackendError(f"{address.text} does not answer {method} {path}: {error}") from error
     if answer.status >= 300:
-        said = answer.read(2000).decode("utf-8", "replace")
+        said = answer.read(2000).decode("utf-8", "replace").strip()
         answer.close()
         raise BackendError(f"{address.text} says {answer.status} to {method} {path}: {said}")
     return answer
