@@ -33,6 +33,12 @@ class Images:
     def resolve(self, ref: str, platform: str) -> BaseImage:
         return BaseImage(Source("strange", ref, (("platform", platform),)), {"config": {}}, 1)
 
+    def pin(self, source: Source) -> Pin:
+        return Pin(source.ref)
+
+    def fetch(self, source: Source) -> Snapshot:
+        return Snapshot()
+
 
 class Files:
     """A folder with one file."""
