@@ -53,6 +53,37 @@ class Rung:
         return not self.lacks
 
 
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """Something beside RUN itself that a build can ask for; `how` says by what it is kept, `lacks` what is in its way."""
+
+    name: str
+    how: str
+    lacks: tuple[Lack, ...]
+
+
+def abilities(facts: Facts) -> tuple[Ability, ...]:
+    """Limits of steps, and the network that leads outside only."""
+    found = []
+    for flag, (why, remedy) in facts.get("limits", {}).items():
+        watched = flag != "--cpus"
+        how = "a cgroup" if not why else "a watchdog, which is coarse" if watched else ""
+        found.append(Ability(flag, how, (Lack(f"a cgroup: {why}", remedy),) if why else ()))
+    if "network" in facts:
+        found.append(_sandbox(facts["network"]))
+    return tuple(found)
+
+
+def _sandbox(network: Mapping[str, str]) -> Ability:
+    lacks = []
+    if not network["program"]:
+        lacks.append(Lack("pasta or slirp4netns: neither is installed", "install the package passt or slirp4netns"))
+    if network["tun"]:
+        remedy = "as root on the host: modprobe tun; chmod 666 /dev/net/tun; in a container: docker run --device /dev/net/tun"
+        lacks.append(Lack(f"/dev/net/tun ({network['tun']})", remedy))
+    return Ability("--network=sandbox", "" if lacks else network["program"], tuple(lacks))
+
+
 def examine(work: Path) -> Facts:
     """Try what this machine allows. `work` is an empty folder in the store. Raises `BackendError` if even that fails."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -240,21 +271,40 @@ def report(facts: Facts, backends: Sequence[tuple[str, Availability]]) -> Report
             }
             for rung in ladder
         ],
+        "abilities": [
+            {
+                "name": ability.name,
+                "works": bool(ability.how),
+                "how": ability.how,
+                "lacks": [{"what": lack.what, "remedy": lack.remedy} for lack in ability.lacks],
+            }
+            for ability in abilities(facts)
+        ],
         "backends": [
             {"name": name, "works": found.ok, "reason": found.reason, "remedy": found.remedy}
             for name, found in backends
         ],
     }
-    return Report("\n".join(_lines(ladder, used, backends)), document, 0 if document["run"] else 1)
+    return Report("\n".join(_lines(ladder, used, backends, abilities(facts))), document, 0 if document["run"] else 1)
 
 
-def _lines(ladder: Sequence[Rung], used: Rung, backends: Sequence[tuple[str, Availability]]) -> Iterator[str]:
+def _lines(
+    ladder: Sequence[Rung], used: Rung, backends: Sequence[tuple[str, Availability]], others: Sequence[Ability]
+) -> Iterator[str]:
     yield f"RUN works here: {used.words}" if used.runs else "RUN does not work here; builds without RUN do"
     yield ""
     yield "rungs, best first:"
     for rung in ladder:
         yield f"  {'*' if rung is used else ' '} {rung.name}: {rung.words}: {'works' if rung.ok else 'lacks'}"
         for lack in rung.lacks:
+            yield f"        {lack.what}"
+            yield f"          -> {lack.remedy}"
+    if others:
+        yield ""
+        yield "what steps can be given:"
+    for ability in others:
+        yield f"    {ability.name}: {f'by {ability.how}' if ability.how else 'does not work'}"
+        for lack in ability.lacks:
             yield f"        {lack.what}"
             yield f"          -> {lack.remedy}"
     yield ""

@@ -173,7 +173,9 @@ class Engine:
             from img.solver.watched import Watched
 
             return Watched(self, origin, descriptor, offset)
-        stream: IO[bytes] = self.load("source", origin["scheme"]).open_blob(origin, descriptor, offset)
+        source = self.load("source", origin["scheme"])
+        where = (offset,) if offset else ()  # a plugin may be older than the question
+        stream: IO[bytes] = source.open_blob(origin, descriptor, *where)
         return stream
 
     # --- events --------------------------------------------------------------------------------------------

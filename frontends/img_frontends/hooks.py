@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from img.plugin.mark import hookimpl
 from img.plugin.offers import Offer
 
+img_contract = 1
 DOCKERFILE = ("dockerfile", "dockerfile.v0", "docker/dockerfile", "docker/dockerfile-upstream")
 """What a ``syntax`` calls the Dockerfile's own frontend."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from img.plugin.mark import hookimpl
 from img.plugin.offers import Offer, Setting
 
+img_contract = 1
 _ = "img_plugins."
 
 

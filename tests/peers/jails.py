@@ -8,9 +8,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from img_plugins.backends.runc.bundle import NAMES
 from packaging.requirements import Requirement
 
+from img_plugins.worker.bundle import NAMES
 from tests.peers import builders
 
 UNCONFINED = (
@@ -31,7 +31,6 @@ def _privileged() -> tuple[str, ...]:
         bounding = next(int(line.split()[1], 16) for line in lines if line.startswith("CapBnd:"))
     with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
         names = NAMES[: int(file.read()) + 1]
-
     held = [name for number, name in enumerate(names) if bounding >> number & 1]
     if held == names:
         return ("--privileged",)
@@ -51,7 +50,7 @@ class Jail(NamedTuple):
 JAILS = (
     Jail("P0", _privileged(), 0, ""),
     Jail("P1", UNCONFINED, BUILDER, ""),
-    Jail("P2", (*UNCONFINED, NO_NEW_PRIVILEGES), STRANGER, "/etc/subuid has no range for 54321", runs=False),
+    Jail("P2", (*UNCONFINED, NO_NEW_PRIVILEGES), STRANGER, "a recorder of owners"),
     Jail("P3", (), 0, "each RUN gets a plain copy of its root"),
     Jail("P4", ("--cap-drop=ALL", NO_NEW_PRIVILEGES), STRANGER, "user namespaces are not allowed here", runs=False),
 )

@@ -256,6 +256,16 @@ def test_a_base_that_only_the_store_has(busybox: str, work: Path, newer: str) ->
     assert _built(work, newer, context).flat.files["copy"].content == repr(b"base\n")
 
 
+def test_a_base_s_layers_do_not_travel(busybox: str, registry: servers.Registry, work: Path, newer: str) -> None:
+    context = _context(work, busybox, "FROM @BASE@\nRUN echo x > /x\n")
+    name = f"{registry.host}/grown:1"
+    done = _img(work, newer, "-t", name, "-o", "type=registry", str(context))
+    assert done.returncode == 0, done.stderr
+    assert flatten.flatten(f"docker://{name}", work / "pulled").files["x"].content == repr(b"x\n")
+    blobs = (work / "farm" / "blobs" / "sha256").iterdir()
+    assert max(blob.stat().st_size for blob in blobs) < 100_000
+
+
 def test_outputs(busybox: str, registry: servers.Registry, work: Path, host: str) -> None:
     context = _context(work, busybox, "FROM @BASE@\nRUN echo x > /x\n")
     name, tree, tar = f"{registry.host}/from-buildkit:1", work / "tree", work / "their.tar"

@@ -145,13 +145,13 @@ def test_limits_and_a_network_of_its_own(address: str, busybox: str, work: Path,
 
 
 def test_output_is_whole_and_steps_run_side_by_side(address: str, busybox: str, work: Path, left: object) -> None:
-    stages = [f"FROM @BASE@ AS s{n}\nRUN seq {n}000001 {n}005000; sleep 1; echo {n} > /f{n}\n" for n in range(10, 30)]
+    stages = [f"FROM @BASE@ AS s{n}\nRUN seq {n}000001 {n}005000; sleep 3; echo {n} > /f{n}\n" for n in range(10, 30)]
     copies = [f"COPY --from=s{n} /f{n} /\n" for n in range(10, 30)]
     context = _context(work, busybox, "".join([*stages, "FROM @BASE@\n", *copies, "RUN cat /f* | wc -l\n"]))
     begun = time.monotonic()
     done = _img(address, work, "build", "-b", "containerd", "--progress", "plain", str(context))
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - begun < 20 + 10
+    assert time.monotonic() - begun < 50  # one after the other they take more than 60
     for number in range(10, 30):
         lines = re.findall(rf"^#[0-9]+ [0-9.]+ ({number}0[0-9]{{5}})$", done.stderr, re.MULTILINE)
         assert lines == [f"{number}{count:06}" for count in range(1, 5001)]
@@ -213,7 +213,7 @@ def test_a_step_outlives_its_containerd(busybox: str, ground: Path, work: Path) 
     """And a collection in it."""
     folder = work / "containerd"
     folder.mkdir()
-    lines = "FROM @BASE@\nRUN echo begun; while [ ! -e /go/on ]; do sleep 0.1; done; seq 5; exit 7\n"
+    lines = "FROM @BASE@\nRUN touch /go/begun; while [ ! -e /go/on ]; do sleep 0.1; done; seq 5; exit 7\n"
     lines = lines.replace("RUN ", "RUN --mount=type=cache,target=/go,id=go ")
     context = _context(work, busybox, lines)
     env = {"IMG_ROOT": str(work / "s"), "CONTAINERD_ADDRESS": f"{folder}/containerd.sock"}
@@ -224,14 +224,14 @@ def test_a_step_outlives_its_containerd(busybox: str, ground: Path, work: Path) 
             process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             stack.enter_context(process)
             stack.callback(process.kill)
-            _until(lambda: _ctr(sock, "img", "task", "ls", "-q"))
+            _until(lambda: list((work / "s").glob("cache-mounts/*/begun")))
             _collect(sock, "img")
         stack.enter_context(servers.containerd(folder))
         (place,) = (work / "s/cache-mounts").iterdir()
         (place / "on").touch()
         _, told = process.communicate(timeout=60)
         assert process.returncode == 1
-        assert "failed with exit code 7" in told
+        assert "failed with exit code 7" in told, told
         assert re.findall(r"^#[0-9]+ [0-9.]+ ([0-9])$", told, re.MULTILINE) == list("12345")
         assert not _ctr(sock, "img", "container", "ls", "-q")
     assert str(folder) not in Path("/proc/mounts").read_text()

@@ -56,14 +56,14 @@ def test_memory(stores: Path, busybox: str, way: str) -> None:
     assert ("kept by a watchdog" in done.stderr) == WAYS[way][2]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["root", "user", "runc"])
 def test_processes(stores: Path, busybox: str, way: str) -> None:
     done = _build(stores, busybox, way, FORKS, "--pids-limit", "12")
     assert done.returncode == 1
     assert "its limit" in done.stderr and "12" in done.stderr and "give it more: --pids-limit" in done.stderr
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["root", "rootless runc"])
 def test_time(stores: Path, busybox: str, way: str) -> None:
     done = _build(stores, busybox, way, "(setsid sleep 7878 &); sleep 7878", "--step-timeout", "700ms")
     assert done.returncode == 1
@@ -72,7 +72,7 @@ def test_time(stores: Path, busybox: str, way: str) -> None:
     assert left.returncode == 1, left.stdout
 
 
-@pytest.mark.parametrize("way", ["root", "runc", "crun"])
+@pytest.mark.parametrize("way", ["root", "runc"])
 def test_everything_fits(stores: Path, busybox: str, way: str) -> None:
     options = "--memory 64m --memory-swap 64m --cpus 0.25 --cpu-shares 512 --cpuset-cpus 0 --pids-limit 32 --timeout 1m"
     done = _build(
@@ -156,8 +156,9 @@ def around() -> Iterator[Neighbours]:
 ASK = "(printf 'GET / HTTP/1.0\\r\\n\\r\\n'; sleep 0.3) | timeout 2 nc {} {}"
 
 
-@pytest.mark.parametrize("program", ["pasta", "slirp4netns"])
-@pytest.mark.parametrize("way", ["root", "user", "runc", "rootless runc"])
+@pytest.mark.parametrize(
+    ("way", "program"), [("root", "pasta"), ("user", "pasta"), ("rootless runc", "pasta"), ("user", "slirp4netns")]
+)
 def test_a_network_that_leads_outside_only(
     stores: Path, busybox: str, around: Neighbours, way: str, program: str
 ) -> None:

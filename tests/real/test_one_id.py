@@ -32,6 +32,12 @@ SMALL = {
         RUN find / -xdev -user 7 | sort > /found && find / -xdev -type l -user 9 | sort >> /found
         RUN chown -R 44:55 /u /s && chmod 0 /c && cat /c && mkdir -m 000 /closed && echo y > /closed/y && rm -r /s/g/sub
     """,
+    "links": """
+        RUN mkdir /d /e && for i in 1 2 3 4 5 6 7 8 9; do echo $i > /d/$i; ln /d/$i /d/a$i; ln /d/$i /e/b$i; done
+        RUN echo more >> /d/1; chmod 600 /d/a2; chown 7:7 /e/b3; mv /d/4 /d/x4; ln /d/5 /d/x5; rm /d/6; touch -d @1000 /d/7; \
+            cat /d/1 /d/a1 /d/a2 > /seen; cat /d/8 > /dev/null; ln /d/9 /d/n && mv /d/n /d/8
+        RUN tar cf - /d /e | (mkdir /f; cd /f; tar xpf -) && stat -c '%n %h %u %a %s' /f/d/* /f/e/* > /seen2
+    """,
     "users": """
         RUN echo 'joe:x:1234:1234::/home/joe:/bin/sh' >> /etc/passwd && echo 'joe:x:1234:' >> /etc/group && \\
             mkdir -p /home/joe && chown joe:joe /home/joe && chmod 1777 /tmp && chmod 700 /root

@@ -276,7 +276,8 @@ def test_other_tools_pull_what_was_pushed(
     """podman, docker, containerd and skopeo; and an index, whole and in part."""
     ground, name = ground_of, f"{registry.host}/shared/tools:1"
     digest = ground.build(name, f"FROM {busybox}\nCOPY Dockerfile /d\n")
-    ground.right("push", name)
+    done = ground.img("push", "-q", name)
+    assert (done.stdout, done.stderr) == (f"{digest}\n", "")
     root = ground.folder / "podman"
     podman = ["podman", "--root", str(root), "--runroot", str(root / "run"), "--storage-driver", "vfs"]
     subprocess.run([*podman, "pull", "--tls-verify=false", name], check=True, capture_output=True)

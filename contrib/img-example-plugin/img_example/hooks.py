@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 import img
 
+img_contract = 1
+"""The version of the plugin contract that this package is written for."""
+
 
 @img.hookimpl
 def img_offers() -> Iterable[img.Offer]:

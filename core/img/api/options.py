@@ -34,7 +34,9 @@ class Place(TypedDict, total=False):
     credentials: Mapping[str, tuple[str, str]]
     """User and password by registry host, or by ``HOST/PATH``."""
     observers: Sequence[Reporter]
-    """Who is told of events, each on a thread of its own."""
+    """Who is told of events, on a thread of their own; one that raises is dropped."""
+    disable_plugins: Sequence[str]
+    """Plugin packages (distributions or entry points) that are left out."""
 
 
 class BuildOptions(Place, total=False):

@@ -34,7 +34,9 @@ def open_session(given: Mapping[str, Any]) -> Session:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"the store {folder} is no folder", hint="root names the folder that the store is in")
     settings = checked.variables(given.get("settings") or {}, "settings")
-    return Session(folder, settings, credentials=_logins(given.get("credentials") or {}))
+    logins = _logins(given.get("credentials") or {})
+    without = checked.texts(given.get("disable_plugins") or (), "disable_plugins")
+    return Session(folder, settings, Registry.discover(frozenset(without), folder), logins)
 
 
 def tell_broken(session: Session) -> None:

@@ -26,8 +26,10 @@ Attributes = tuple[str, Entry]
 
 def lay(tree: str, root: str, owners: Owners | None = None) -> None:
     """Lay the layer in `tree` over the folder `root`. Raises `OSError`. Devices that may not be made are left out. With
-    `owners` they are kept there, and everything on the disk is this process's own."""
+    `owners` they are kept there, everything on the disk is this process's own, and hard links are kept: the recorder parts
+    them (`img.sandbox.owners.links`)."""
     folders: list[Attributes] = []
+    names: dict[tuple[int, int], str] = {}
     rows = read_records(tree)
     for found in _entries(tree):
         entry = recorded(found, rows)
@@ -39,10 +41,20 @@ def lay(tree: str, root: str, owners: Owners | None = None) -> None:
             folders.append((place, entry))
         else:
             _clear(place)
-            if entry.kind != "whiteout":
+            if entry.kind != "whiteout" and not (owners is not None and _joined(found.source, place, names)):
                 copy_file(entry, place)
     for place, entry in reversed(folders):
         set_folder(place, entry)
+
+
+def _joined(source: str, place: str, names: dict[tuple[int, int], str]) -> bool:
+    """Whether a file is in the copy already under another name, and now under this one too."""
+    status = os.lstat(source)
+    first = names.setdefault((status.st_dev, status.st_ino), place) if status.st_nlink > 1 else place
+    if first == place:
+        return False
+    os.link(first, place, follow_symlinks=False)
+    return True
 
 
 def _entries(tree: str) -> Iterator[Entry]:

@@ -12,8 +12,8 @@ class Offer(NamedTuple):
     """One thing that a plugin can do.
 
     `target` is ``"package.module:attribute"``: a class or function that makes the object for this `kind` (see
-    `img.ports` for what each kind must be). It is imported only when somebody asks for this very offer. Two offers of
-    one (kind, name) are an error that names both distributions.
+    `img.ports` for what each kind must be). It is imported only when somebody asks for this very offer. Of two
+    offers of one (kind, name) the later package is left out, with a sentence that names both distributions.
     """
 
     kind: OfferKind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
@@ -126,8 +127,13 @@ class Sandbox:
         return Job(self._send({"step": step}, (*fds, *more)))
 
     def close(self) -> None:
-        """End the helper and all it runs. May be called twice."""
+        """End the helper and all it runs. May be called twice.
+
+        The socket is shut down, not just closed: a program that has forked meanwhile has a copy of it in its children.
+        """
         with self._lock:
+            with contextlib.suppress(OSError):
+                self._control.shutdown(socket.SHUT_RDWR)
             self._control.close()
             if self._pid:
                 _reap(self._pid)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from img.sandbox import chrooted, idmap, libc, root
+from img.sandbox import chrooted, groups, idmap, libc, network, root
 from img.sandbox.ids import one_id
 
 
@@ -44,6 +44,8 @@ SYSCTLS = (
     "kernel/apparmor_restrict_unprivileged_userns",
 )
 
+LIMITS = {"--memory": {"memory": 64 << 20}, "--cpus": {"cpu_quota": 50_000}, "--pids-limit": {"pids": 64}}
+
 Facts = dict[str, Any]
 
 
@@ -79,7 +81,26 @@ def facts(work: str) -> Facts:
         os.mkdir(place)
         found[name] = tried(lambda trial=trial, place=place: trial(place))  # type: ignore[misc]
     found["ids"] = _ids() if not found["userns"] else {}
+    found["limits"] = {flag: _limit(wanted) for flag, wanted in LIMITS.items()}
+    found["network"] = {"program": network.find(), "tun": tried(_tun)}
     return found
+
+
+def _limit(wanted: dict[str, int]) -> list[str]:
+    """What keeps a cgroup from keeping a limit, and what would help; both empty if one does."""
+
+    def trial() -> None:
+        try:
+            groups.make(wanted).remove()
+        except groups.Unkept as error:
+            raise OSError(0, f"{error.why}\n{error.remedy}") from error
+
+    why, _, remedy = tried(trial).partition("\n")
+    return [why, remedy]
+
+
+def _tun() -> None:
+    os.close(os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC))
 
 
 def tried(trial: Callable[[], None]) -> str:

@@ -60,8 +60,13 @@ def enter(step: dict[str, Any], memory: int | None = None) -> None:
 
 
 def lay_out(step: dict[str, Any], memory: int | None = None) -> None:
-    """Mount the root of `step` at ``root`` in its folder ``work``, and make its mounts ready (`lay_mounts`)."""
+    """Mount the root of `step`, an overlay or the folder it says, at ``root`` in its folder ``work``, and make its mounts
+    ready (`lay_mounts`)."""
     lay_mounts(step, memory)
+    if step.get("root"):
+        os.mkdir(f"{step['work']}/root")
+        libc.mount(step["root"], f"{step['work']}/root", "", libc.MS_BIND)
+        return
     overlay(step["work"], step["lower"], step["upper"], 0 if step.get("insecure") else libc.MS_NODEV)
 
 
@@ -74,11 +79,8 @@ def lay_mounts(step: dict[str, Any], memory: int | None = None) -> None:
     for item in step["mounts"]:
         if item["kind"] == "view":
             _lay_over(item, step["mounts"])
-    if step.get("root"):
-        os.mkdir(f"{work}/root")
-        libc.mount(step["root"], f"{work}/root", "", libc.MS_BIND)
-        return
-    _make_stubs(work, step["mounts"])
+    if not step.get("root"):
+        _make_stubs(work, step["mounts"])
 
 
 def overlay(work: str, lower: list[str], upper: str, flags: int = libc.MS_NODEV) -> None:

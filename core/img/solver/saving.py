@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from img.store.store import Store
 
 THREADS = 4
-OUTLINES = 8 << 20
-"""Letters of all outlines that go into a cache."""
+OUTLINES = 2 << 20
+"""Letters of all outlines that go into a cache, about 80,000 files: the index has to come within the deadline."""
 
 
 def steps_of(goals: Sequence[Node], mode: str) -> list[Node]:

@@ -1,8 +1,9 @@
-"""Bringing the blob of one remote layer into the store."""
+"""Bringing the blobs of remote layers into the store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,27 @@ if TYPE_CHECKING:
 FETCHES = 3
 """How often a remote layer is fetched whose bytes turn out to be wrong: on the way, or on one of several servers."""
 
+FETCHERS = 4
+"""Layers that come at one time."""
+
 Counted = Callable[[Iterator[bytes], str, Descriptor], Iterator[bytes]]
+
+
+@contextmanager
+def coming(wanted: Mapping[str, Layer], fetch: Callable[[Layer], None]) -> Iterator[Callable[[str], None]]:
+    """Have `fetch` bring layers by id, several at once, in that order; what is given waits for one of them. When the block
+    ends, those that have not begun do not come any more."""
+    if not wanted:
+        yield lambda id: None
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(FETCHERS, "fetch")
+    try:
+        begun = {id: pool.submit(fetch, layer) for id, layer in wanted.items()}
+        yield lambda id: begun[id].result() if id in begun else None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def fetch_blob(layer: Layer, blobs: Blobs, engine: Engine, counted: Counted) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
+from img.digest import digest_of
 from img.oci.spec import Descriptor
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ class LayerBlob:
 
     descriptor: Descriptor
     diff_id: str
+
+
+def over(ids: Sequence[str], number: int) -> str:
+    """The name of the layer `number` of a stack as it is over just those below it."""
+    return digest_of(["over", ids[number], list(ids[:number])])
 
 
 class Standing(NamedTuple):

@@ -18,7 +18,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,8 @@ from img.files.records import SUFFIX, unprivileged
 from img.oci.spec import Descriptor
 from img.store.blobs import Blobs, disk_error
 from img.store.database import Database
-from img.store.forms import Engine, Layer, LayerBlob, Standing
+from img.store.fetch import coming, fetch_blob
+from img.store.forms import Engine, Layer, LayerBlob, Standing, over
 from img.store.locks import locked
 from img.store.sweep import discard
 from img.store.using import Using
@@ -147,11 +148,13 @@ class Layers:
     # --- trees ---------------------------------------------------------------------------------------------
 
     def trees(self, snapshot: Snapshot) -> list[str]:
-        """The folder of each layer of `snapshot`, bottom up. Missing ones are made: pulled, unpacked, copied."""
-        self.fetch([id for id in snapshot.layers if not self._tree(id).exists()])
+        """The folder of each layer of `snapshot`, bottom up. Missing ones are made: pulled, unpacked, copied. One is unpacked
+        as soon as it is here, while those above it still come."""
         paths: list[str] = []
-        for id in snapshot.layers:
-            paths.append(self._make_tree(id, paths))
+        with self._coming([id for id in snapshot.layers if not self._tree(id).exists()]) as arrived:
+            for id in snapshot.layers:
+                arrived(id)
+                paths.append(self._make_tree(id, paths))
         return paths
 
     def _make_tree(self, id: str, lower: Sequence[str]) -> str:
@@ -291,14 +294,12 @@ class Layers:
 
     def fetch(self, ids: Sequence[str]) -> None:
         """Bring the blobs of remote layers into the store, several at once."""
-        wanted = [layer for id in ids if (layer := self._remote(id))]
-        if not wanted:
-            return
-        from concurrent.futures import ThreadPoolExecutor
+        with self._coming(ids) as arrived:
+            for id in ids:
+                arrived(id)
 
-        with ThreadPoolExecutor(4, "fetch") as pool:
-            for done in [pool.submit(self._fetch, layer) for layer in wanted]:
-                done.result()
+    def _coming(self, ids: Sequence[str]) -> AbstractContextManager[Callable[[str], None]]:
+        return coming({id: layer for id in ids if (layer := self._remote(id))}, self._fetch)
 
     def _remote(self, id: str) -> Layer | None:
         layer = self.get(id)
@@ -310,8 +311,6 @@ class Layers:
         assert layer.descriptor is not None
         with self._locked(f"blob-{layer.descriptor.digest}"):
             if not self._blobs.has(layer.descriptor.digest):
-                from img.store.fetch import fetch_blob
-
                 fetch_blob(layer, self._blobs, self._engine, self._counted)
 
     def _squashed(self, group: tuple[str, ...]) -> LayerBlob:
@@ -406,11 +405,6 @@ class Layers:
             done += len(data)
             progress(descriptor.digest, action, done, descriptor.size)
             yield data
-
-
-def over(ids: Sequence[str], number: int) -> str:
-    """The name of a layer of a stack as it is over just those below it."""
-    return digest_of(["over", ids[number], list(ids[:number])])
 
 
 def squash_key(group: Sequence[str]) -> str:

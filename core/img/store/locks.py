@@ -41,6 +41,7 @@ class Lock:
         if self._descriptor is not None:
             if self._alone or _take(self._descriptor):
                 self._path.unlink(missing_ok=True)
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # a child that the program has forked may have a copy
             os.close(self._descriptor)
             self._descriptor = None
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from img.errors import Cancelled, ImgError, LayerError
 from img.files.entry import Entry, Kind
 from img.files.listing import write_listing
-from img.store.layers import over
+from img.store.forms import over
 
 if TYPE_CHECKING:
     from img.ports import Snapshot

@@ -93,6 +93,8 @@ class PluginConformance:
                 assert setting.env.startswith("IMG_"), f"the variable of {setting.name} begins with IMG_"
 
     def test_img_works_without_it(self, registry: Registry) -> None:
+        if self.distribution == OURS:
+            return
         without = Registry.discover(frozenset({self.distribution}))
         ours = {(offer.kind, offer.name) for offer, distribution in registry.offers() if distribution == OURS}
         assert ours <= {(offer.kind, offer.name) for offer, _ in without.offers()}

@@ -214,6 +214,7 @@ def pull(
 @app.command()
 def push(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The image, with its registry: HOST/NAME:TAG.")],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the digest.")] = False,
     insecure: Annotated[
         bool, typer.Option("--insecure-registry", help="Accept plain HTTP, or any certificate.")
     ] = False,
@@ -221,7 +222,7 @@ def push(
     """Push an image to the registry that its name says."""
     from img_cli.commands.push import push as act
 
-    return act(name, insecure)
+    return act(name, insecure, quiet)
 
 
 @app.command()

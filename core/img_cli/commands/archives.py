@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from img.errors import UsageError
+from img.errors import LayerError, UsageError
 from img.whole import whole_file
 from img_cli.context import open_session
 
@@ -51,7 +51,12 @@ def import_image(source: str, name: str, changes: Sequence[str], message: str, p
 
     with open_session() as session:
         chunks = _stdin("import") if source == "-" else _file(source)
-        descriptor = act(session.engine, chunks, name, changes, message, platform, _epoch())
+        try:
+            descriptor = act(session.engine, chunks, name, changes, message, platform, _epoch())
+        except LayerError as error:
+            where = "standard input" if source == "-" else source
+            hint = error.hint or "give one, compressed or not: img export makes them"
+            raise LayerError(f"{where} is not the tar of a root filesystem: {error.message}", hint=hint) from error
     print(descriptor.digest)
     return 0
 

@@ -150,7 +150,8 @@ def _of_folder(folder: Path, words: list[str]) -> int:
     try:
         project: Any = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("project", {})
     except (OSError, ValueError) as error:
-        raise UsageError(f"{folder} has no pyproject.toml that can be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{folder} has no pyproject.toml that can be read: {reason}") from error
     points = project.get("entry-points", {}).get("img", {})
     name, version = project.get("name", ""), str(project.get("version", "0"))
     if not points or not name:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from img.errors import Cancelled, StoreError
+from img.errors import Cancelled, NotFound, StoreError
 from img.events import Progress
 from img.oci.reference import Reference
 from img.oci.spec import INDEXES, Descriptor, Index, Manifest
@@ -107,9 +107,14 @@ class Push:
             return
         if found is None or "ref" not in found[1]:
             raise StoreError(f"the store has no blob {descriptor.digest}", hint="pull or build the image again")
-        with self._registries.reader(Reference.parse(found[1]["ref"])).blob(descriptor, offset) as stream:
-            while data := stream.read(CHUNK):
-                yield data
+        try:
+            with self._registries.reader(Reference.parse(found[1]["ref"])).blob(descriptor, offset) as stream:
+                while data := stream.read(CHUNK):
+                    yield data
+        except NotFound as error:
+            if not found[0].distributable:
+                error.hint = "its image says that it is to be had elsewhere: prefer-nondist-layers=true leaves it there"
+            raise
 
     def _tell(self, descriptor: Descriptor, done: int) -> None:
         now = time.monotonic()

@@ -21,7 +21,16 @@ from img_plugins.worker import ground
 from img_plugins.worker.placed import Placement
 
 LACKS = frozenset(
-    {"network.none", "security.insecure", "devices", "hostname", "mount.tmpfs.size", "mount.cache.live", "proc"}
+    {
+        "network.none",
+        "network.sandbox",
+        "security.insecure",
+        "devices",
+        "hostname",
+        "mount.tmpfs.size",
+        "mount.cache.live",
+        "proc",
+    }
 )
 """Abilities that take namespaces and mounts."""
 

@@ -17,7 +17,7 @@ from img.files.owners import Owners, Row
 from img.files.records import SUFFIX
 from img.files.trees import walk
 from img.files.view import View
-from img.oci.changes import collect, index, unlink_twins
+from img.oci.changes import collect, index
 from img.oci.copies import copy_file, lay
 from img.sandbox import recorded as sandbox
 from img_plugins.worker import ground
@@ -142,7 +142,6 @@ def _keep_cache(place: str, before: Owners, rows: list[Row]) -> None:
 def finish(step: Step) -> dict[str, Any]:
     """After a step: what `ground.finish` does, and keep the root for the next one."""
     made = ground.finish(step)
-    unlink_twins(step["root"], step["upper"])
     kept = f"{step['copies']}/{key_of([*names_of(step['lower']), made['id'].removeprefix('sha256:')])}"
     with suppress(OSError):
         os.rename(step["root"] + SUFFIX, kept + SUFFIX)

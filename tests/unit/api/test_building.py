@@ -18,7 +18,7 @@ import pytest
 
 import img
 from img import State, events
-from img.errors import Cancelled, FileError, FrontendError, PluginError, StepFailed, UsageError
+from img.errors import BackendError, Cancelled, FileError, FrontendError, PluginError, StepFailed, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +253,40 @@ def test_a_host_with_threads_and_odd_signals(tmp_path: Path) -> None:
     assert int(signals["SigBlk"], 16) == 0
     assert int(signals["SigIgn"], 16) & (1 << signal.SIGUSR1 - 1 | 1 << signal.SIGPIPE - 1) == 0
     assert (tmp_path / "out" / "fds").read_text().split() == ["0", "1", "2", "3"]
+
+
+def test_a_program_without_a_python_says_so(tmp_path: Path, shell: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("executable", "_base_executable"):
+        monkeypatch.setattr(sys, name, "/opt/app/frozen")
+    for name in ("exec_prefix", "base_exec_prefix"):
+        monkeypatch.setattr(sys, name, "/opt/app")
+    with pytest.raises(BackendError, match="the sandbox process can't be started: there is no python3.* to run"):
+        img.build(shell.run("true"), root=tmp_path / "s")
+
+
+FORKS = """
+import os, signal, sys, time
+import img
+shell = img.scratch().copy(img.local("/bin", ignore=[]), "busybox", to="/bin/sh")
+with img.start(shell.run("sleep 0.5; echo x > /x"), root=sys.argv[1]) as running:
+    next(event for event in running if isinstance(event, img.events.StepStarted) and "sleep" in event.title)
+    child = os.fork()  # as multiprocessing does by default; it has copies of every socket and lock
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    running.result(30)
+img.build(shell.run("echo again > /x"), root=sys.argv[1])
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+"""
+
+
+def test_a_program_that_forks_in_the_middle_of_a_build(tmp_path: Path) -> None:
+    began = time.monotonic()
+    argv = [sys.executable, "-c", FORKS, str(tmp_path / "s")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 40
 
 
 def test_ctrl_c_ends_the_build_and_then_the_program(tmp_path: Path) -> None:

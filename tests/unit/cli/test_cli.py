@@ -410,3 +410,11 @@ def test_a_folder_that_is_gone(
 def test_hidden_files_must_be_there(tmp_path: Path, secret: list[str], ssh: list[str]) -> None:
     with pytest.raises(UsageError, match="nope: No such file or directory"):
         hidden({"secret": secret, "ssh": ssh})
+
+
+def test_what_is_imported_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("no tar, and long enough for the head of one" * 20)
+    done = img("import", str(tmp_path / "notes"), "x", root=tmp_path / "s")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {tmp_path}/notes is not the tar of a root filesystem: ")
+    assert "hint: give one" in done.stderr

@@ -126,6 +126,9 @@ def test_a_program_and_the_command_line_say_so_and_go_on(installed: Any, tmp_pat
     state = img.scratch().write("/a", "a")
     assert img.build(state, root=tmp_path / "s", tag="a", observers=[watch]).digest
     warned = [event.message for event in watch.events if isinstance(event, Warning)]
+    quiet = FakeReporter()
+    img.build(state, root=tmp_path / "s", observers=[quiet], disable_plugins=["img-odd"])
+    assert not [event for event in quiet.events if isinstance(event, Warning)]
     assert len(warned) == 1 and warned[0].startswith(
         "the plugin img_odd (img-odd) is left out: img_odd.hooks of img-odd"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ from tests.peers import bases
 from tests.peers.archives import link
 
 from img.digest import sha256
-from img.errors import LayerError, RegistryError, UsageError
+from img.errors import LayerError, NotFound, RegistryError, UsageError
 from img.oci.spec import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from img.request import Request
 from img.session import Session
 from img.store import outlines as store_outlines
 from img.store.outlines import packed, unpacked
-from img.testing.registry import MemoryRegistry, serving
+from img.testing.registry import Handler, MemoryRegistry, serving
 from img_cli.outputs import outputs
 from img_plugins.registry.hosts import choose
 from img_plugins.registry.network import Patience
@@ -105,12 +106,12 @@ def push_base(registry: MemoryRegistry, layers: list[bytes], **foreign: Any) -> 
 
 
 def build(root: Path, context: Path, text: str, *outs: dict[str, str], **options: Any) -> str:
-    """The digest of the image that `text` builds, pushed unless `outs` say otherwise."""
+    """The digest of the image (if there is one) that `text` builds, pushed unless `outs` say otherwise."""
     (context / "Dockerfile").write_text(text)
     with Session(root, {}) as session:
         session.engine.load("registry", "distribution").network.patience = Patience(3, 0.001)
         result = session.build(Request(context=str(context), args={"SOURCE_DATE_EPOCH": "9"}, outputs=outs, **options))
-    return str(result.facts["containerimage.digest"])
+    return str(result.facts.get("containerimage.digest"))
 
 
 def sent(registry: MemoryRegistry) -> int:
@@ -164,6 +165,22 @@ def test_a_cache_says_where_things_are(registry: MemoryRegistry, context: Path, 
     whole = build(tmp_path / "one", context, text, out)
     sent(registry)
     assert build(tmp_path / "two", context, text, out, cache_from=(cache,)) == whole
+    assert sent(registry) < 64 << 10
+
+
+def test_what_made_room_is_remembered(registry: MemoryRegistry, context: Path, tmp_path: Path) -> None:
+    base = push_base(registry, [bases.tar(FIRST)])
+    text = FILE.format(base=base)
+    out = {"type": "registry", "name": f"{registry.host}/app:1"}
+    build(tmp_path / "s", context, text, out)
+    assert sent(registry) > BIG
+    (context / "a").write_text("changed")
+    whole = build(tmp_path / "t", context, text, out)
+    with Session(tmp_path / "s", {}) as session:
+        session.prune((), True, 1 << 10)
+        assert not any((tmp_path / "s/layers").iterdir())
+    sent(registry)
+    assert build(tmp_path / "s", context, text, out) == whole
     assert sent(registry) < 64 << 10
 
 
@@ -239,6 +256,17 @@ def test_layers_that_may_not_be_distributed(
     assert ("app-true", digest) not in registry.blobs
 
 
+def test_a_layer_that_only_somebody_else_has(registry: MemoryRegistry, context: Path, tmp_path: Path) -> None:
+    layer = bases.tar(FIRST)
+    base = push_base(registry, [layer], mediaType=FOREIGN, urls=["https://elsewhere.test/layer"])
+    del registry.blobs["base", sha256(gzip.compress(layer, 1, mtime=0))]
+    out = {"type": "registry", "name": f"{registry.host}/app:1"}
+    with pytest.raises(NotFound) as raised:
+        build(tmp_path / "s", context, f"FROM {base}\nCOPY --link a /a\n", out)
+    assert "prefer-nondist-layers=true" in raised.value.hint
+    build(tmp_path / "s", context, f"FROM {base}\nCOPY --link a /a\n", {**out, "prefer-nondist-layers": "true"})
+
+
 def test_an_insecure_registry_is_said_with_the_output(
     registry: MemoryRegistry, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,3 +322,24 @@ def test_an_older_version_of_the_outputs(
 def test_a_version_that_there_is_not(context: Path, tmp_path: Path, attrs: dict[str, str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         build(tmp_path / "s", context, "FROM scratch\nCOPY a /a\n", {"type": "image", "name": "x", **attrs})
+
+
+def test_a_layer_is_unpacked_while_the_next_comes(registry: MemoryRegistry, context: Path, tmp_path: Path) -> None:
+    """The second blob is held back until the first layer's tree is there."""
+    layers = [bases.tar(FIRST), bases.tar(SECOND)]
+    base = push_base(registry, layers)
+    second = sha256(gzip.compress(layers[1], 1, mtime=0))
+    tree = tmp_path / "s/layers" / sha256(layers[0])[7:] / "tree"
+    waited: list[bool] = []
+
+    def hold(handler: Handler) -> bool:
+        if handler.command == "GET" and handler.path.endswith(second):
+            until = time.monotonic() + 20
+            while not tree.exists() and time.monotonic() < until:
+                time.sleep(0.02)
+            waited.append(tree.exists())
+        return False
+
+    registry.fault = hold
+    build(tmp_path / "s", context, f"FROM {base}\n", {"type": "tar", "dest": str(tmp_path / "o.tar")})
+    assert waited == [True]

@@ -135,7 +135,7 @@ def test_builders_are_the_same_every_time(tmp_path: Path) -> None:
         assert one.snapshot == other.snapshot and len(one.created) == 1
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(strategies.definitions())
 def test_definitions_are_right_and_travel(made: Definition) -> None:
     for target in made.targets:
@@ -143,7 +143,7 @@ def test_definitions_are_right_and_travel(made: Definition) -> None:
     assert wire.load(wire.dump(made)) == made
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(strategies.trees())
 def test_trees_are_closed(tree: dict[str, strategies.Item]) -> None:
     for path in tree:
@@ -151,7 +151,7 @@ def test_trees_are_closed(tree: dict[str, strategies.Item]) -> None:
         assert not above or tree[above].kind == "dir"
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.data())
 def test_documents_are_build_files(data: st.DataObject) -> None:
     import json

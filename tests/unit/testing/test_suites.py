@@ -18,6 +18,7 @@ from img.testing import builders
 from img.testing.caches import CacheConformance
 from img.testing.exporters import ExporterConformance
 from img.testing.frontends import FrontendConformance
+from img.testing.plugins import PluginConformance
 from img.testing.registry import MemoryRegistry, serving
 from img.testing.reporters import ReporterConformance
 from img.testing.sources import SourceConformance
@@ -230,3 +231,14 @@ class TestJson(ReporterConformance):
 
 class TestQuiet(ReporterConformance):
     reporter = "quiet"
+
+
+# --- packages ------------------------------------------------------------------------------------------------------
+
+
+class TestOurs(PluginConformance):
+    distribution = "img-build"
+
+
+class TestExamplePackage(PluginConformance):
+    distribution = "img-example-plugin"

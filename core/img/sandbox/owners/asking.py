@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from img.sandbox.owners import calls
 from img.sandbox.owners.identity import KEEP, Identity
+from img.sandbox.owners.links import alone
 from img.sandbox.owners.listener import Call, write
 from img.sandbox.owners.table import NOBODY, ROOT, Owner, may
 from img.sandbox.owners.where import (
@@ -171,6 +172,7 @@ def _give(served: Served, call: Call, file: int, uid: int, gid: int) -> Reply:
                 raise OSError(errno.EPERM, "chown")
         if not os.readlink(b"self/fd/%d" % file, dir_fd=served.proc).startswith(b"/"):
             return 0  # a pipe or socket: it has no name, and nobody will ask
+        file, status = alone(served, file, status)
         keep = ctypes.c_uint(KEEP)
         if _call(_CHOWN, file, b"", keep, keep, EMPTY_PATH) < 0:
             raise OSError(ctypes.get_errno(), "chown")

@@ -29,7 +29,8 @@ _GENERIC = {
     "setregid": 143, "getgroups": 158, "setgroups": 159, "setresuid": 147, "getresuid": 148, "setresgid": 149,
     "getresgid": 150, "setfsuid": 151, "setfsgid": 152, "chroot": 51, "prlimit64": 261, "setrlimit": 164,
     "getrlimit": 163, "bind": 200, "getsockopt": 209, "unlinkat": 35, "renameat": 38, "renameat2": 276, "linkat": 37,
-    "prctl": 167, "fchmod": 52, "fchmodat": 53, "fchmodat2": 452, "truncate": 45, "chdir": 49,
+    "prctl": 167, "utimensat": 88, "setxattr": 5, "lsetxattr": 6,
+    "removexattr": 14, "lremovexattr": 15, "fchmod": 52, "fchmodat": 53, "fchmodat2": 452, "truncate": 45, "chdir": 49,
 }  # fmt: skip
 
 _X86_64 = {
@@ -38,7 +39,9 @@ _X86_64 = {
     "mknodat": 259, "symlink": 88, "symlinkat": 266, "access": 21, "faccessat": 269, "faccessat2": 439, "execve": 59,
     "execveat": 322, "getuid": 102, "getgid": 104, "geteuid": 107, "getegid": 108, "setuid": 105, "setgid": 106,
     "setreuid": 113, "setregid": 114, "getgroups": 115, "setgroups": 116, "setresuid": 117, "getresuid": 118,
-    "setresgid": 119, "getresgid": 120, "setfsuid": 122, "setfsgid": 123, "chroot": 161, "prctl": 157, "prlimit64": 302,
+    "setresgid": 119, "getresgid": 120, "setfsuid": 122, "setfsgid": 123, "chroot": 161, "prctl": 157,
+    "utimensat": 280, "utime": 132, "utimes": 235, "futimesat": 261, "setxattr": 188, "lsetxattr": 189,
+    "removexattr": 197, "lremovexattr": 198, "prlimit64": 302,
     "setrlimit": 160, "getrlimit": 97, "bind": 49, "getsockopt": 55, "unlink": 87, "unlinkat": 263, "rmdir": 84,
     "rename": 82, "renameat": 264, "renameat2": 316, "link": 86, "linkat": 265, "chmod": 90, "fchmod": 91,
     "fchmodat": 268, "fchmodat2": 452, "truncate": 76, "chdir": 80,

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from img.sandbox.owners import calls
 from img.sandbox.owners.asking import check
 from img.sandbox.owners.identity import Identity
+from img.sandbox.owners.links import alone, ready
 from img.sandbox.owners.listener import Call, read, read_path
 from img.sandbox.owners.table import may
 from img.sandbox.owners.where import (
@@ -121,14 +122,18 @@ def _open(served: Served, call: Call, folder: int, address: int, flags: int, mod
     by = served.identities.of(call.pid)
     flags &= 0xFFFFFFFF
     new = flags & (os.O_CREAT | _TMPFILE)
-    if not new and by.users.files == 0:
+    changes = flags & (os.O_ACCMODE | os.O_TRUNC) and not flags & os.O_PATH
+    if not new and not changes and by.users.files == 0:
         return None
     path = read_path(call.pid, address)
     if not path:
         raise OSError(errno.ENOENT, "path")
     place = where(served, call, folder, path)
     if not new:
-        check(served, call, place, by, _wanted(flags), follow=not flags & os.O_NOFOLLOW)
+        if by.users.files != 0:
+            check(served, call, place, by, _wanted(flags), follow=not flags & os.O_NOFOLLOW)
+        if changes:
+            ready(served, call, place, follow=not flags & os.O_NOFOLLOW)
         return None
     if flags & _TMPFILE:
         return _nameless(served, call, place, by, flags, mode)
@@ -186,6 +191,8 @@ def _open_there(served: Served, call: Call, place: Where, by: Identity, flags: i
             return None
         if by.users.files != 0:
             check(served, call, place, by, _wanted(flags))
+        if flags & (os.O_ACCMODE | os.O_TRUNC):
+            there, _ = alone(served, there, status)
         left_out = os.O_CREAT | os.O_NOFOLLOW
         file = os.open(b"self/fd/%d" % there, flags & ~left_out | os.O_CLOEXEC, dir_fd=served.proc)
     finally:

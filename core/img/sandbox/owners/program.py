@@ -37,7 +37,8 @@ ALWAYS = (
     "execveat", "getuid", "getgid", "geteuid", "getegid", "setuid", "setgid", "setreuid", "setregid", "getgroups",
     "setgroups", "setresuid", "getresuid", "setresgid", "getresgid", "setfsuid", "setfsgid", "chroot", "bind",
     "unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2", "link", "linkat", "chmod", "fchmod", "fchmodat",
-    "fchmodat2", "truncate", "chdir",
+    "fchmodat2", "truncate", "chdir", "utime", "utimes", "utimensat", "futimesat", "setxattr", "lsetxattr", "removexattr",
+    "lremovexattr",
 )  # fmt: skip
 
 _WHEN = {

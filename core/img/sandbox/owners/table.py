@@ -35,12 +35,17 @@ class Table:
     def __init__(self, rows: list[list[object]]) -> None:
         self._owners: dict[Key, Owner] = {(row[0], row[1]): Owner(*row[2:]) for row in rows}  # type: ignore[misc,arg-type]
         self.get = self._owners.get
+        self.made_here: set[Key] = set()
+        """What this step made."""
 
     def of(self, status: os.stat_result) -> Owner:
         return self._owners.get((status.st_dev, status.st_ino), ROOT)
 
-    def set(self, status: os.stat_result, owner: Owner) -> None:
+    def set(self, status: os.stat_result, owner: Owner, *, here: bool = False) -> None:
+        """Whose a file is; `here`: this step made it."""
         key = status.st_dev, status.st_ino
+        if here:
+            self.made_here.add(key)
         if owner == ROOT:
             self._owners.pop(key, None)
         else:
@@ -49,7 +54,7 @@ class Table:
     def made(self, status: os.stat_result, parent: os.stat_result, by: Identity, device: str = "") -> None:
         """A new file, in a folder: inode(7) on the set-group-ID bit of folders."""
         gid = self.of(parent).gid if parent.st_mode & stat.S_ISGID else by.groups.files
-        self.set(status, Owner(by.users.files, gid, device))
+        self.set(status, Owner(by.users.files, gid, device), here=True)
 
     def rows(self) -> list[list[object]]:
         return [[*key, *owner] for key, owner in self._owners.items()]

@@ -29,11 +29,19 @@ class BackendConformance(FileCases, ChangeCases, ProcessCases, MountCases, Outpu
     @pytest.fixture(scope="class")
     @classmethod
     def bench(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-        """The backend, ready to build."""
+        """The backend, ready to build. For a backend whose service is started for the tests: override, and yield from
+        `opened`."""
+        yield from cls.opened(tmp_path_factory)
+
+    @classmethod
+    def opened(cls, folders: pytest.TempPathFactory, settings: Mapping[str, str] | None = None) -> Iterator[Bench]:
+        """One bench with the class's settings and further ones, closed after its use."""
         assert cls.backend, "say which backend: set `backend` in the class"
-        cdi = tmp_path_factory.mktemp("cdi")
-        made = Bench(tmp_path_factory.mktemp("bench"), cls.backend, {**cls.settings, "cdi": str(cdi)}, cls.busybox)
-        found = made.session.engine.load("backend", cls.backend).probe()
-        assert found.ok, f"the backend {cls.backend} does not work here: {found.reason} ({found.remedy})"
-        yield made
-        made.close()
+        known = {**cls.settings, **(settings or {}), "cdi": str(folders.mktemp("cdi"))}
+        made = Bench(folders.mktemp("bench"), cls.backend, known, cls.busybox)
+        try:
+            found = made.session.engine.load("backend", cls.backend).probe()
+            assert found.ok, f"the backend {cls.backend} does not work here: {found.reason} ({found.remedy})"
+            yield made
+        finally:
+            made.close()

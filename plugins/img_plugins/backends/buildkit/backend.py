@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from img.abilities import ALL
 from img.errors import BackendError, ImgError, UsageError
 from img.ports import Availability, GraphBuild, Host, Made
 from img_plugins.backends.buildkit.address import Address, address_of
 
+LACKS = frozenset({"devices", "network.sandbox", "logs.whole"})
+"""Beside limits of resources."""
 INSTALL = "pip install 'img-build[buildkit]'"
 PROBE = 5
 """Seconds that a daemon has for saying that it is there."""
@@ -23,6 +26,11 @@ class BuildkitBackend:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What LLB can say. Whether the daemon knows it too, and grants it, it is asked before anything runs."""
+        return frozenset(name for name in ALL - LACKS if not name.startswith("resources."))
 
     def probe(self) -> Availability:
         return self._found[1]

@@ -18,7 +18,7 @@ from img.ports import Folder, GraphBuild, Host, Made
 from img_plugins.backends.buildkit import own
 from img_plugins.backends.buildkit.address import Address
 from img_plugins.backends.buildkit.content import blobs_of
-from img_plugins.backends.buildkit.lower import Graph, lower, refused
+from img_plugins.backends.buildkit.lower import IMAGES, Graph, lower, refused
 from img_plugins.backends.buildkit.needed import Pattern, patterns_of
 from img_plugins.backends.buildkit.rpc import Client
 from img_plugins.backends.buildkit.serve import Offered
@@ -100,9 +100,10 @@ class Building:
 
         blobs: dict[str, Descriptor] = {}
         for source in nodes:
-            if source.digest in graph.images and isinstance(source, Source):
-                self._host.load("source", source.scheme).fetch(source)
-                blobs |= blobs_of(self._host, graph.images[source.digest])
+            if isinstance(source, Source) and source.scheme in IMAGES:
+                self._host.load("source", source.scheme).fetch(source)  # its layers are known: none has to come back
+                if source.digest in graph.images:
+                    blobs |= blobs_of(self._host, graph.images[source.digest])
         return Offered(self._host, folders, graph.secrets, graph.agents, frozenset(hosts), credentials, blobs)
 
     def _folder(self, source: Source, nodes: Iterable[Node]) -> tuple[Folder, frozenset[Pattern]]:

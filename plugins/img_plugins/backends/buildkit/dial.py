@@ -34,7 +34,7 @@ def connect(address: Address) -> socket.socket:
                 connection = _context(address.tls).wrap_socket(connection, server_hostname=address.tls.name or host)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise BackendError(f"{address.text}: can't connect to {address.target}: {reason}") from error
+        raise BackendError(f"can't connect to {address.target}: {reason}", hint=f"for {address.text}") from error
     connection.settimeout(None)
     return connection
 
@@ -145,7 +145,7 @@ def _answer(address: Address, method: str, path: str) -> http.client.HTTPRespons
     except (OSError, http.client.HTTPException) as error:
         raise BackendError(f"{address.text} does not answer {method} {path}: {error}") from error
     if answer.status >= 300:
-        said = answer.read(2000).decode("utf-8", "replace")
+        said = answer.read(2000).decode("utf-8", "replace").strip()
         answer.close()
         raise BackendError(f"{address.text} says {answer.status} to {method} {path}: {said}")
     return answer

@@ -29,29 +29,25 @@ BITS = ((stat.S_ISUID, 1 << 23), (stat.S_ISGID, 1 << 22), (stat.S_ISVTX, 1 << 20
 
 
 def send(tree: FolderTree, needed: Needed, requests: Iterable[fsutil.Packet]) -> Iterator[fsutil.Packet]:
-    """The packets that we say. Ends when the daemon has said that it is done."""
+    """The packets that we say. Ends when the daemon has said that it is done. Raises `FileError`, which ends the call."""
     from img_plugins.backends.buildkit.api import fsutil_pb2 as fsutil
 
     asked: queue.SimpleQueue[fsutil.Packet | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, asked), name="filesync", daemon=True).start()
     sources: dict[int, Entry] = {}
-    try:
-        for number, entry in enumerate(_entries(tree, needed)):
-            if entry.kind == "file":
-                sources[number] = entry
-            yield fsutil.Packet(type=fsutil.Packet.PACKET_STAT, stat=_stat(entry))
-        yield fsutil.Packet(type=fsutil.Packet.PACKET_STAT)
-        while (request := asked.get()) is not None and request.type == fsutil.Packet.PACKET_REQ:
-            if request.ID not in sources:
-                raise FileError(f"the daemon asks for the file number {request.ID}, which there is not")
-            for data in _bytes(sources[request.ID]):
-                yield fsutil.Packet(type=fsutil.Packet.PACKET_DATA, ID=request.ID, data=data)
-            yield fsutil.Packet(type=fsutil.Packet.PACKET_DATA, ID=request.ID)
-        if request is not None and request.type == fsutil.Packet.PACKET_FIN:
-            yield fsutil.Packet(type=fsutil.Packet.PACKET_FIN)
-    except FileError as error:
-        yield fsutil.Packet(type=fsutil.Packet.PACKET_ERR, data=error.message.encode("utf-8", "replace"))
-        raise
+    for number, entry in enumerate(_entries(tree, needed)):
+        if entry.kind == "file":
+            sources[number] = entry
+        yield fsutil.Packet(type=fsutil.Packet.PACKET_STAT, stat=_stat(entry))
+    yield fsutil.Packet(type=fsutil.Packet.PACKET_STAT)
+    while (request := asked.get()) is not None and request.type == fsutil.Packet.PACKET_REQ:
+        if request.ID not in sources:
+            raise FileError(f"the daemon asks for the file number {request.ID}, which there is not")
+        for data in _bytes(sources[request.ID]):
+            yield fsutil.Packet(type=fsutil.Packet.PACKET_DATA, ID=request.ID, data=data)
+        yield fsutil.Packet(type=fsutil.Packet.PACKET_DATA, ID=request.ID)
+    if request is not None and request.type == fsutil.Packet.PACKET_FIN:
+        yield fsutil.Packet(type=fsutil.Packet.PACKET_FIN)
 
 
 def _listen(requests: Iterable[fsutil.Packet], asked: queue.SimpleQueue[fsutil.Packet | None]) -> None:

@@ -41,18 +41,46 @@ def take(host: Host, where: str, chunks: Iterable[bytes]) -> Snapshot:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def sent(host: Host, where: str, digest: str) -> Snapshot:
+    """The filesystem of the image or of an index's only one with this digest, whose blobs have come into the store but for
+    those that it knew. Raises `LayerError`, `CorruptBlob`, `StoreError`."""
+    blobs = host.store.blobs
+    data = blobs.read(digest)
+    if "manifests" in parse_object(data, where):
+        data = blobs.read(_only(where, data).digest)
+    manifest = Manifest.parse(data, OCI_MANIFEST)
+    ids = diff_ids(parse_object(blobs.read(manifest.config.digest), "configuration"))
+    if len(ids) != len(manifest.layers):
+        raise LayerError(f"{where}: an image has {len(manifest.layers)} layers, its configuration {len(ids)}")
+    return Snapshot(tuple(_known(host, where, id, one) for id, one in zip(ids, manifest.layers, strict=True)))
+
+
+def _known(host: Host, where: str, diff_id: str, descriptor: Descriptor) -> str:
+    layers = host.store.layers
+    if layers.available(diff_id):
+        return diff_id
+    layers.fetch([id for id in [layers.holder(descriptor.digest)] if id is not None])
+    plain = Hashing(decompressed(host.store.blobs.chunks(descriptor.digest), descriptor.media_type))
+    for _ in plain:
+        pass
+    _same(where, plain.digest, diff_id)
+    return layers.add_blob(diff_id, descriptor)
+
+
+def _only(where: str, data: bytes) -> Descriptor:
+    """The one image of an index; what is attached to it is none."""
+    inner = [one for one in Index.parse(data).manifests if (one.platform or {}).get("os") != "unknown"]
+    if len(inner) != 1:
+        raise LayerError(f"{where} has {len(inner)} images where one was asked for")
+    return inner[0]
+
+
 def _of_layout(archive: Archive) -> list[tuple[str, Member]]:
     """Diff id and file of each layer."""
     (image, *_) = named(parse_index(archive))
-    descriptor = image.descriptor
-    for _ in range(2):
-        data = archive.document(_path(descriptor.digest), "index.json")
-        if descriptor.media_type not in INDEXES:
-            break
-        inner = [one for one in Index.parse(data).manifests if (one.platform or {}).get("os") != "unknown"]
-        if len(inner) != 1:
-            raise LayerError(f"{archive.where} has {len(inner)} images where one was asked for")
-        descriptor = inner[0]
+    data = archive.document(_path(image.descriptor.digest), "index.json")
+    if image.descriptor.media_type in INDEXES:
+        data = archive.document(_path(_only(archive.where, data).digest), "an index")
     manifest = Manifest.parse(data, OCI_MANIFEST)
     ids = diff_ids(parse_object(archive.document(_path(manifest.config.digest), "a manifest"), "configuration"))
     return _paired(archive, ids, [archive.member(_path(layer.digest), "a manifest") for layer in manifest.layers])
@@ -85,14 +113,14 @@ def _layer(host: Host, archive: Archive, diff_id: str, member: Member) -> str:
     if kind in TYPES:
         for _ in plain:
             pass
-        _same(archive, plain.digest, diff_id)
+        _same(archive.where, plain.digest, diff_id)
         digest, size = blobs.write(chunks_of(member), member.digest, member.size)
     else:
         digest, size = blobs.write(gzip_chunks(plain))
-        _same(archive, plain.digest, diff_id)
+        _same(archive.where, plain.digest, diff_id)
     return layers.add_blob(diff_id, Descriptor(TYPES.get(kind, OCI_LAYER_GZIP), digest, size))
 
 
-def _same(archive: Archive, found: str, promised: str) -> None:
+def _same(where: str, found: str, promised: str) -> None:
     if found != promised:
-        raise CorruptBlob(f"{archive.where}: a layer unpacks to {found}, its configuration says {promised}")
+        raise CorruptBlob(f"{where}: a layer unpacks to {found}, its configuration says {promised}")

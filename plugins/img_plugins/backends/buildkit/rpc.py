@@ -122,11 +122,18 @@ class Client:
         """An error of a call in words."""
         import grpc
 
-        trouble = self._door.trouble if self._door is not None else ""
+        trouble = self._door.why() if self._door is not None else ""
         if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-            said = trouble or str(error.details() or "").splitlines()[0]
-            return BackendError(f"the BuildKit at {self.address.text} can't be reached: {said}", hint="is it running?")
+            said = _plain(trouble or str(error.details() or error.code().name))
+            hint = "may this user use it?" if "ermission denied" in said else "is it running?"
+            return BackendError(f"the BuildKit at {self.address.text} can't be reached: {said}", hint=hint)
         return BackendError(f"the BuildKit at {self.address.text} refused: {error.details() or error.code().name}")
+
+
+def _plain(text: str) -> str:
+    """The part of a message that says what is wrong: the last line, behind what grpcio puts before it."""
+    last = [line for line in text.splitlines() if line.strip()][-1:] or [text]
+    return last[0].rpartition("last error: ")[2]
 
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:

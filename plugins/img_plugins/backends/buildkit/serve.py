@@ -24,6 +24,7 @@ from img.ports import Folder, Host
 from img_plugins.backends.buildkit import dial
 from img_plugins.backends.buildkit.content import Content
 from img_plugins.backends.buildkit.filesync import send
+from img_plugins.backends.buildkit.incoming import Incoming
 from img_plugins.backends.buildkit.needed import Needed, Pattern
 from img_plugins.backends.buildkit.rpc import OPTIONS, Client
 from img_plugins.backends.buildkit.streams import SocketStream, join, private_folder
@@ -146,11 +147,13 @@ class Session:
             services["moby.filesync.v1.FileSync"] = {"DiffCopy": call(self._send, fsutil_pb2.Packet, both)}
         if self._offered.receive is not None:
             services["moby.filesync.v1.FileSend"] = {"DiffCopy": call(self._receive, session_pb2.BytesMessage, both)}
-        if self._offered.blobs:
-            blobs = Content(self._offered.host, self._offered.blobs)
+        if self._offered.blobs or self._offered.receive is not None:
+            blobs, incoming = Content(self._offered.host, self._offered.blobs), Incoming(self._offered.host)
             services["containerd.services.content.v1.Content"] = {
                 "Info": call(blobs.info, content_pb2.InfoRequest),
                 "Read": call(blobs.read, content_pb2.ReadContentRequest, "unary_stream"),
+                "Write": call(incoming.write, content_pb2.WriteContentRequest, both),
+                "Abort": call(incoming.abort, content_pb2.AbortRequest),
             }
         if self._offered.secrets:
             services["moby.buildkit.secrets.v1.Secrets"] = {

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from img.digest import is_digest
 from img.errors import BackendError, Cancelled, ImgError
+from img.events import Warning
 from img.ir.definition import Target
 from img.oci.platform import Platform
 from img.ports import Host, Snapshot
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 CONFIG = "containerimage.config"
 """The exporters' attribute with the image's configuration; what comes with a plain graph has none."""
+ATTEMPTS = 3
 LATE = 5
 """Seconds that the last words about a build may come after its end."""
 TRANSFER = "img.invalid/transfer"
@@ -53,13 +57,16 @@ def fetch(job: Job, target: Target, graph: Graph, offered: Offered) -> Snapshot:
     made: list[Snapshot] = []
 
     def receive(chunks: Iterable[bytes]) -> None:
-        made.append(results.take(job.host, f"what {job.client.address.text} sent", chunks))
+        made.append(results.take(job.host, f"what {job.client.address.text} sent", _watched(job.host, chunks)))
 
     offered.receive = receive
-    run(job, graph, offered, "oci", {CONFIG: json.dumps(_plain_config(target))})
-    if not made:
+    answer = run(job, graph, offered, "oci", {CONFIG: json.dumps(_plain_config(target)), "tar": "false"})
+    if made:
+        return made[0]  # before 0.11, which knows no other way
+    digest = answer.get("containerimage.digest", "")
+    if not is_digest(digest):
         raise BackendError(f"the BuildKit at {job.client.address.text} built, but sent nothing")
-    return made[0]
+    return results.sent(job.host, f"what {job.client.address.text} sent", digest)
 
 
 def has_containerd(client: Client) -> bool:
@@ -71,13 +78,37 @@ def has_containerd(client: Client) -> bool:
 def _through_dockerd(job: Job, target: Target, graph: Graph, offered: Offered) -> Snapshot:
     """An older dockerd has no exporter that sends an image: it keeps the image, gives it as ``docker save`` does, and forgets
     it again."""
-    address = job.client.address
-    name = f"{TRANSFER}:{secrets.token_hex(16)}"
-    run(job, graph, offered, "moby", {"name": name})
+    attempt = 0
+    while True:
+        attempt += 1
+        name = f"{TRANSFER}:{secrets.token_hex(16)}"
+        run(job, graph, offered, "moby", {"name": name})
+        try:
+            saved = _watched(job.host, dial.saved(job.client.address, name))
+            return results.take(job.host, f"what {job.client.address.text} gave", saved)
+        except BackendError:
+            # a build of the same at the same time makes the same image, and may have taken it away with its own name
+            if attempt == ATTEMPTS:
+                raise
+        finally:
+            _forget(job, name)
+
+
+def _watched(host: Host, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, as long as the build goes on. Raises `Cancelled`."""
+    for data in chunks:
+        if host.cancelled:
+            raise Cancelled
+        yield data
+
+
+def _forget(job: Job, name: str) -> None:
+    """Take an image's name away, and with its last one the image. What is left behind costs only room."""
     try:
-        return results.take(job.host, f"what {address.text} gave", dial.saved(address, name))
-    finally:
-        dial.remove(address, name)
+        dial.remove(job.client.address, name)
+    except BackendError as error:
+        message = f"the image {name} may be left behind: {error.message}"
+        job.host.emit(Warning(message, None, time.monotonic()))
 
 
 def _plain_config(target: Target) -> dict[str, Any]:
@@ -132,6 +163,7 @@ def _solved(job: Job, graph: Graph, offered: Offered, request: control.SolveRequ
         telling.join(LATE)
         status.cancel()
         telling.join()
+        job.watch.finish()
 
 
 def _tell(watch: Watch, status: Iterable[Any]) -> None:

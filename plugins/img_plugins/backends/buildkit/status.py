@@ -32,6 +32,8 @@ class Watch:
         """By the digest of a vertex as the daemon has it: our op's."""
         self._started: dict[str, float] = {}
         self._over: set[str] = set()
+        self._ended: dict[str, tuple[Node, Any]] = {}
+        """Steps that were done when the last message came."""
         self._tails: dict[str, deque[bytes]] = {}
         self.ran: list[Node] = []
         """The steps that were not cached, as they ended."""
@@ -42,9 +44,15 @@ class Watch:
         self._graph = graph
 
     def take(self, response: Any) -> None:
-        """Tell what one ``StatusResponse`` says."""
+        """Tell what one ``StatusResponse`` says. That a step is done is told with the next one: the daemon says it of a step
+        whose inputs it has looked at, too, and then begins it again."""
+        ended, self._ended = self._ended, {}
         for vertex in response.vertexes:
             self._vertex(vertex)
+            for node in self._nodes(vertex.digest):
+                ended.pop(node.digest, None)
+        for node, vertex in ended.values():
+            self._done(node, vertex)
         for log in response.logs:
             self._log(log)
         for status in response.statuses:
@@ -52,6 +60,12 @@ class Watch:
         for warning in response.warnings:
             text = warning.short.decode("utf-8", "replace")
             self._host.emit(Warning(text, None, time.monotonic(), "", warning.url))
+
+    def finish(self) -> None:
+        """Nothing more will come of this solve."""
+        ended, self._ended = self._ended, {}
+        for node, vertex in ended.values():
+            self._done(node, vertex)
 
     def _nodes(self, digest: str) -> list[Node]:
         if self._graph is None:
@@ -63,7 +77,7 @@ class Watch:
             self._groups[vertex.digest] = vertex.progressGroup.id
         for node in self._nodes(vertex.digest):
             title, now = node.notes.title, time.monotonic()
-            if not vertex.HasField("started") or node.digest in self._over:
+            if not vertex.HasField("started") or (node.digest in self._over and not vertex.error):
                 continue
             if vertex.cached:
                 self._over.add(node.digest)
@@ -74,22 +88,26 @@ class Watch:
                 self._started[node.digest] = now
                 if title:
                     self._host.emit(StepStarted(node.digest, title, node.notes.place, now))
-            if vertex.HasField("completed"):
-                self._end(node, vertex, now)
+            if vertex.error:
+                self._fail(node, vertex.error, now)
+            elif vertex.HasField("completed"):
+                self._ended[node.digest] = (node, vertex)
+            else:
+                self._ended.pop(node.digest, None)
 
-    def _end(self, node: Node, vertex: Any, now: float) -> None:
+    def _fail(self, node: Node, error: str, now: float) -> None:
         self._over.add(node.digest)
-        title = node.notes.title
-        if vertex.error:
-            if not self._host.cancelled and not _is_cancelled(vertex.error):
-                self.failed = self.failed or (node, vertex.error)
-            if title:
-                self._host.emit(StepFailedEvent(node.digest, title, vertex.error, now))
-            return
+        if not self._host.cancelled and not _is_cancelled(error):
+            self.failed = self.failed or (node, error)
+        if node.notes.title:
+            self._host.emit(StepFailedEvent(node.digest, node.notes.title, error, now))
+
+    def _done(self, node: Node, vertex: Any) -> None:
+        self._over.add(node.digest)
         self.ran.append(node)
-        if title:
+        if node.notes.title:
             seconds = (vertex.completed.ToNanoseconds() - vertex.started.ToNanoseconds()) / 1e9
-            self._host.emit(StepDone(node.digest, title, seconds, now))
+            self._host.emit(StepDone(node.digest, node.notes.title, seconds, time.monotonic()))
 
     def _log(self, log: Any) -> None:
         for node in self._nodes(log.vertex)[:1]:

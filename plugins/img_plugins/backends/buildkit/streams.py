@@ -135,11 +135,12 @@ def join(one: Stream, other: Stream) -> None:
 
 
 class Door:
-    """A unix socket whose every connection is joined with one that `dial` opens. `trouble` is why the last one failed."""
+    """A unix socket whose every connection is joined with one that `dial` opens."""
 
     def __init__(self, dial: Callable[[], Stream]) -> None:
         self._dial = dial
-        self.trouble = ""
+        self._trouble = ""
+        self._idle = threading.Condition()
         self._open: set[Stream] = set()
         self._lock = threading.Lock()
         self._closed = False
@@ -150,6 +151,12 @@ class Door:
         self._listener.listen(CONNECTIONS)
         self._thread = threading.Thread(target=self._accept, name="buildkit door", daemon=True)
         self._thread.start()
+
+    def why(self) -> str:
+        """Why the last connection failed or ended, if that is known; a program that is just ending is waited for."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._trouble or not self._open, 1)
+        return self._trouble
 
     def close(self) -> None:
         """Cut every connection and take the socket away. May be called twice."""
@@ -177,7 +184,7 @@ class Door:
         try:
             far = self._dial()
         except BackendError as error:
-            self.trouble = error.message
+            self._trouble = error.message
             near.close()
             return
         with self._lock:
@@ -191,9 +198,11 @@ class Door:
             near.close()
             far.close()
             if isinstance(far, ProgramStream) and (said := far.said()):
-                self.trouble = said
+                self._trouble = said
             with self._lock:
                 self._open -= {near, far}
+            with self._idle:
+                self._idle.notify_all()
 
 
 def private_folder() -> str:

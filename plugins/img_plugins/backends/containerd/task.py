@@ -130,7 +130,7 @@ class Task:
                 now = time.monotonic()
                 if refusal.code == "DEADLINE_EXCEEDED":
                     heard = now
-                elif refusal.code != "UNAVAILABLE":
+                elif refusal.code not in ("UNAVAILABLE", "CANCELLED"):  # what a call gets whose server stops
                     raise
                 if now - heard > GRACE or (self._killed and now - self._killed > GRACE):
                     raise

@@ -14,13 +14,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/img_plugins/backends/buildkit/api/content.proto\x12\x14img.buildkit.content\"$\n\x04Info\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"\x1d\n\x0bInfoRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"8\n\x0cInfoResponse\x12(\n\x04info\x18\x01 \x01(\x0b\x32\x1a.img.buildkit.content.Info\"B\n\x12ReadContentRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04size\x18\x03 \x01(\x03\"3\n\x13ReadContentResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/img_plugins/backends/buildkit/api/content.proto\x12\x14img.buildkit.content\"$\n\x04Info\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"\x1d\n\x0bInfoRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"8\n\x0cInfoResponse\x12(\n\x04info\x18\x01 \x01(\x0b\x32\x1a.img.buildkit.content.Info\"B\n\x12ReadContentRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04size\x18\x03 \x01(\x03\"3\n\x13ReadContentResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x94\x01\n\x13WriteContentRequest\x12\x31\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32!.img.buildkit.content.WriteAction\x12\x0b\n\x03ref\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x03\x12\x10\n\x08\x65xpected\x18\x04 \x01(\t\x12\x0e\n\x06offset\x18\x05 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\"x\n\x14WriteContentResponse\x12\x31\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32!.img.buildkit.content.WriteAction\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\r\n\x05total\x18\x05 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\"\x1b\n\x0c\x41\x62ortRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\"\x07\n\x05\x45mpty*.\n\x0bWriteAction\x12\x08\n\x04STAT\x10\x00\x12\t\n\x05WRITE\x10\x01\x12\n\n\x06\x43OMMIT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'img_plugins.backends.buildkit.api.content_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
+  _globals['_WRITEACTION']._serialized_start=632
+  _globals['_WRITEACTION']._serialized_end=678
   _globals['_INFO']._serialized_start=73
   _globals['_INFO']._serialized_end=109
   _globals['_INFOREQUEST']._serialized_start=111
@@ -31,4 +33,12 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_READCONTENTREQUEST']._serialized_end=266
   _globals['_READCONTENTRESPONSE']._serialized_start=268
   _globals['_READCONTENTRESPONSE']._serialized_end=319
+  _globals['_WRITECONTENTREQUEST']._serialized_start=322
+  _globals['_WRITECONTENTREQUEST']._serialized_end=470
+  _globals['_WRITECONTENTRESPONSE']._serialized_start=472
+  _globals['_WRITECONTENTRESPONSE']._serialized_end=592
+  _globals['_ABORTREQUEST']._serialized_start=594
+  _globals['_ABORTREQUEST']._serialized_end=621
+  _globals['_EMPTY']._serialized_start=623
+  _globals['_EMPTY']._serialized_end=630
 # @@protoc_insertion_point(module_scope)
