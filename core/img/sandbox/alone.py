@@ -8,7 +8,6 @@ import socket
 from img.sandbox import libc
 from img.sandbox.ids import one_id
 from img.sandbox.owners import calls, recorder
-from img.sandbox.ids import one_id
 
 
 def enter() -> None:
