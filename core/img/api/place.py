@@ -24,7 +24,8 @@ def environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The settings that the command line would use with `environ` (default: this process's): ``IMG_…`` variables, the settings
     file, where credentials of docker and podman are, proxies. Raises `UsageError` for a wrong settings file."""
     given = os.environ if environ is None else environ
-    return surroundings(Registry.discover(cache=default_root(given)).settings, given)
+    root = default_root(given)
+    return surroundings(Registry.discover(cache=root if root.is_dir() else None).settings, given)
 
 
 def open_session(given: Mapping[str, Any]) -> Session:

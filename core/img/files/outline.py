@@ -101,6 +101,9 @@ class Outline(View):
     def _lay(self, entries: Iterable[Entry], layer: int) -> None:
         folders: dict[str, _Node] = {}
         for entry in entries:
+            if entry.kind == "whiteout" and entry.opaque:
+                _empty(self._folder(entry.path, layer), layer)
+                continue
             if not entry.path:
                 self._top.entry = entry._replace(opaque=False)
                 if entry.opaque:
@@ -120,6 +123,7 @@ class Outline(View):
             below = node.below.get(part)
             if below is None or below.entry.kind != "dir":
                 below = node.below[part] = _Node(ROOT._replace(path=here), layer)
+            below.layer = layer
             node = below
         return node
 
@@ -128,7 +132,7 @@ class Outline(View):
         if entry.kind == "whiteout":
             if there is None:
                 return
-            if entry.opaque or there.layer == layer:
+            if there.layer == layer:
                 _empty(there, layer)
             else:
                 del parent.below[name]

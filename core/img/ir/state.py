@@ -355,7 +355,8 @@ def image(name: str) -> State:
     """A State that stands on an image of a registry or of the store. Raises `UsageError` for what is no name."""
     from img.oci.reference import Reference
 
-    Reference.parse(checked.text(name, "the name of an image"))
+    if "://" not in checked.text(name, "the name of an image"):  # else it is for a source of that scheme
+        Reference.parse(name)
     return State(name)
 
 

@@ -23,6 +23,7 @@ from img.files.xattrs import OPAQUE, write_xattrs
 from img.oci.tar import OPAQUE as OPAQUE_NAME
 from img.oci.tar import WHITEOUT
 from img.oci.untar import Content, read_tar
+from img.oci.ways import clean, inside, join
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -81,21 +82,6 @@ def _translate(error: OSError, path: str) -> LayerError:
     return LayerError(f"can't unpack {path}: {error.strerror}")
 
 
-def clean(path: str) -> list[str]:
-    """The parts of a member's name, relative to the root. Raises `LayerError` if it climbs out."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part in ("", "."):
-            continue
-        if part == "..":
-            if not parts:
-                raise LayerError(f"the layer holds {path!r}, which lies outside of it")
-            parts.pop()
-        else:
-            parts.append(part)
-    return parts
-
-
 class _Tree:
     """The tree in the making. Holds one descriptor: of the folder last written to."""
 
@@ -113,6 +99,8 @@ class _Tree:
         self._times: dict[str, int] = {}
         self._modes: dict[str, int] = {}
         self._at: tuple[str, int] | None = None
+        self._bare: set[str] = set()
+        """Folders under which nothing of lower layers shows."""
 
     def close(self) -> None:
         self._leave()
@@ -188,7 +176,7 @@ class _Tree:
             links += 1
             if links > LINKS:
                 raise LayerError(f"too many symbolic links on the way to {wanted}")
-            pending[:0] = _inside(done, link)
+            pending[:0] = inside(done, link)
             done.clear()
             os.close(folder)
             folder = os.dup(self._root)
@@ -209,7 +197,7 @@ class _Tree:
         if is_whiteout(status):
             os.unlink(part, dir_fd=folder)
             os.mkdir(part, 0o755, dir_fd=folder)
-            self._mark_opaque(folder, part)
+            self._mark_opaque(folder, part, "/".join((*done, part)))
             self._times["/".join((*done, part))] = 0
             return None
         raise LayerError(f"the layer uses {'/'.join((*done, part))} as a folder, but it is a file")
@@ -218,7 +206,8 @@ class _Tree:
         """A folder the layer does not hold: like the one below, if there is one, else plain."""
         self.used_lower = True
         path = "/".join((*done, part))
-        below = self._lower.lstat(path)
+        bare = any("/".join(done[:count]) in self._bare for count in range(len(done) + 1))
+        below = None if bare else self._lower.lstat(path)
         if below is not None and below.kind == "symlink":
             return below.link
         os.mkdir(part, 0o755, dir_fd=folder)
@@ -241,6 +230,7 @@ class _Tree:
     def _whiteout(self, parent: int, name: str) -> None:
         if name == OPAQUE_NAME:
             os.setxattr(parent, OPAQUE, b"y")
+            self._bare.add(self._path)
             return
         hidden = name[len(WHITEOUT) :]
         if name.startswith(WHITEOUT * 2):
@@ -249,8 +239,9 @@ class _Tree:
             raise LayerError(f"the layer holds a whiteout of {hidden!r}, which is no name")
         try:
             make_whiteout(hidden, parent)
-        except FileExistsError:
-            pass  # a whiteout is about lower layers: what this layer itself put there stays
+        except FileExistsError:  # a whiteout is about lower layers: what this layer itself put there stays
+            if stat.S_ISDIR(os.stat(hidden, dir_fd=parent, follow_symlinks=False).st_mode):
+                self._mark_opaque(parent, hidden, join(self._path, hidden))
 
     def _folder(self, parent: int, name: str, entry: Entry) -> None:
         try:
@@ -260,15 +251,15 @@ class _Tree:
             if not stat.S_ISDIR(status.st_mode):
                 os.unlink(name, dir_fd=parent)
                 os.mkdir(name, 0o700, dir_fd=parent)
-                if is_whiteout(status):
-                    self._mark_opaque(parent, name)
+                self._mark_opaque(parent, name, join(self._path, name))  # whatever it was, it hid what lies below
         inner = os.open(name, FOLDER, dir_fd=parent)
         try:
-            self._folder_attributes(inner, _join(self._path, name), entry)
+            self._folder_attributes(inner, join(self._path, name), entry)
         finally:
             os.close(inner)
 
-    def _mark_opaque(self, parent: int, name: str) -> None:
+    def _mark_opaque(self, parent: int, name: str, path: str) -> None:
+        self._bare.add(path)
         inner = os.open(name, FOLDER, dir_fd=parent)
         try:
             os.setxattr(inner, OPAQUE, b"y")
@@ -298,7 +289,7 @@ class _Tree:
         if self._owners:
             os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
         if self._records is not None:
-            self._records.add(_join(self._path, name), entry)
+            self._records.add(join(self._path, name), entry)
         if entry.kind != "symlink":
             os.chmod(name, entry.mode, dir_fd=parent)
         os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
@@ -310,7 +301,7 @@ class _Tree:
                 view = memoryview(data)
                 while view:
                     view = view[os.write(file, view) :]
-            self._attributes(file, _join(self._path, name), entry)
+            self._attributes(file, join(self._path, name), entry)
             os.utime(file, ns=(entry.mtime, entry.mtime))
         finally:
             os.close(file)
@@ -339,19 +330,21 @@ class _Tree:
         try:
             folder = self._enter(parts[:-1])
             try:
+                if is_whiteout(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)):
+                    raise LayerError(f"{entry.path} is a hard link to {entry.link}, which the layer has removed")
                 os.link(parts[-1], name, src_dir_fd=folder, dst_dir_fd=parent, follow_symlinks=False)
             except FileNotFoundError:
                 self._copy_up(folder, parts[-1], entry)
                 os.link(parts[-1], name, src_dir_fd=folder, dst_dir_fd=parent, follow_symlinks=False)
             if self._records is not None:
-                self._records.alias(_join(where, name), _join(self._path, parts[-1]))
+                self._records.alias(join(where, name), join(self._path, parts[-1]))
         finally:
             self._leave()
             self._at, self._path = keep, where
 
     def _copy_up(self, folder: int, name: str, entry: Entry) -> None:
         """The hard link's target lies in a lower layer: bring it here first, as overlayfs would."""
-        path = _join(self._path, name)
+        path = join(self._path, name)
         below = self._lower.lstat(path)
         if below is None or below.kind != "file":
             raise LayerError(f"{entry.path} is a hard link to {entry.link}, which is not there")
@@ -378,21 +371,6 @@ class _Tree:
         os.fchmod(file, entry.mode if self._records is None else open_mode(entry))
         if entry.xattrs:
             write_xattrs(file, entry.xattrs)
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}/{name}" if path else name
-
-
-def _inside(done: list[str], link: str) -> list[str]:
-    """The parts of the way a symlink in the folder `done` stands for, from the root; ``..`` stops at the root."""
-    parts = [] if link.startswith("/") else list(done)
-    for part in link.split("/"):
-        if part == "..":
-            del parts[-1:]
-        elif part not in ("", "."):
-            parts.append(part)
-    return parts
 
 
 def _remove(parent: int, name: str) -> None:

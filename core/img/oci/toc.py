@@ -19,12 +19,12 @@ from img.digest import sha256
 from img.errors import LayerError
 from img.files.entry import Entry, Kind
 from img.files.xattrs import kept
-from img.oci.apply import clean
 from img.oci.compress import decompressed
 from img.oci.estargz import LANDMARKS, TOC_DIGEST, footer
 from img.oci.spec import Descriptor
 from img.oci.tar import OPAQUE, WHITEOUT
 from img.oci.untar import MAX_PATH, from_chunks, read_tar
+from img.oci.ways import clean
 
 CHUNKED = ("io.github.containers.zstd-chunked.manifest", "io.containers.zstd-chunked.manifest")
 """How annotations of zstd:chunked begin, with ``-position`` and ``-checksum`` behind it: now, and before 2023."""

@@ -143,16 +143,17 @@ def _above(folder: str) -> str:
 
 
 def _delegate(base: str, controller: str) -> None:
-    """Let children of a v2 cgroup have `controller`. Raises `OSError`: EBUSY if others than img are in it."""
+    """Let children of a v2 cgroup have `controller`. Raises `OSError`: EBUSY if others than img are in it.
+
+    Some controllers can be had all the same, but then no process can enter a child: it would be one of threads only. The
+    topmost cgroup alone, which has no type, may have both.
+    """
     control = f"{base}/cgroup.subtree_control"
-    if controller in read(control).split():
-        return
-    try:
-        write(control, f"+{controller}")
-    except OSError as error:
-        if error.errno != 16:
-            raise
+    if os.path.exists(f"{base}/cgroup.type") and read(f"{base}/cgroup.procs"):
         _step_aside(base)
+        if read(f"{base}/cgroup.procs"):
+            raise OSError(16, os.strerror(16), control)
+    if controller not in read(control).split():
         write(control, f"+{controller}")
 
 

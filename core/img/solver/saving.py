@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 THREADS = 4
 OUTLINES = 2 << 20
-"""Letters of all outlines that go into a cache, about 80,000 files: the index has to come within the deadline."""
+"""Letters of all outlines that go into a cache, about 250,000 files: the index has to come within the deadline."""
 
 
 def steps_of(goals: Sequence[Node], mode: str) -> list[Node]:

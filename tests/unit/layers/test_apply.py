@@ -245,3 +245,17 @@ def test_folders_that_a_layer_does_not_hold_have_no_time_of_their_own(tmp_path: 
     """A COPY onto them takes their time into its layer: it must not be that of unpacking."""
     apply_tar(tar(("a/b/file", FILE, b"1")).read, os.fspath(tmp_path))
     assert [os.stat(tmp_path / path).st_mtime_ns for path in ("", "a", "a/b")] == [0, 0, 0]
+
+
+@needs_root
+def test_a_folder_that_was_removed_and_filled_again_is_new(tmp_path: Path) -> None:
+    """Wherever the whiteout stands in the tar."""
+    for number, members in enumerate(
+        [(("a/.x", FILE, b""), (".wh.a", FILE, b"")), ((".wh.a", FILE, b""), ("a/.x", FILE, b""))]
+    ):
+        lower, upper = tmp_path / f"lower{number}", tmp_path / f"upper{number}"
+        for folder in (lower, upper):
+            folder.mkdir()
+        apply_tar(tar(("a/old", FILE, b"")).read, os.fspath(lower))
+        apply_tar(tar(*members).read, os.fspath(upper), [os.fspath(lower)])
+        assert View([os.fspath(lower), os.fspath(upper)]).listdir("a") == [".x"]

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+import img
 from img.contexts import named, remote, schemes
 from img.engine import Engine
 from img.errors import UsageError
@@ -24,14 +25,14 @@ class Images:
 
     def __init__(self, host: Host) -> None: ...
 
+    def resolve(self, ref: str, platform: str) -> BaseImage:
+        return BaseImage(Source("strange", ref, (("platform", platform),)), {"config": {}}, 1)
+
     def pin(self, source: Source) -> Pin:
         return Pin(source.ref)
 
     def fetch(self, source: Source) -> Snapshot:
         return Snapshot()
-
-    def resolve(self, ref: str, platform: str) -> BaseImage:
-        return BaseImage(Source("strange", ref, (("platform", platform),)), {"config": {}}, 1)
 
 
 class Files:
@@ -89,3 +90,10 @@ def test_schemes_that_nobody_has(engine: Engine) -> None:
         Answers(engine).image("box://a", "linux/amd64")
     assert schemes.files(engine, "https://x/y") is None
     assert remote.source_of("deb://bookworm", engine=engine) is None
+
+
+def test_python_takes_addresses(engine: Engine) -> None:
+    made = img.image("strange://word").definition(Answers(engine), "linux/amd64")
+    assert made.targets[0].root == Source("strange", "word", (("platform", "linux/amd64"),))
+    with pytest.raises(UsageError):
+        img.image("not a name")

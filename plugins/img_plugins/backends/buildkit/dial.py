@@ -24,9 +24,7 @@ def connect(address: Address) -> socket.socket:
     """A socket of a unix or tcp address. Raises `BackendError`."""
     try:
         if address.kind == "unix":
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.settimeout(SECONDS)
-            connection.connect(address.target)
+            connection = _local(address.target)
         else:
             host, _, port = address.target.rpartition(":")
             connection = socket.create_connection((host.strip("[]"), int(port)), SECONDS)
@@ -36,6 +34,17 @@ def connect(address: Address) -> socket.socket:
         reason = error.strerror or str(error)
         raise BackendError(f"can't connect to {address.target}: {reason}", hint=f"for {address.text}") from error
     connection.settimeout(None)
+    return connection
+
+
+def _local(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(SECONDS)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
     return connection
 
 
@@ -140,9 +149,10 @@ def remove(address: Address, image: str) -> None:
 def _answer(address: Address, method: str, path: str) -> http.client.HTTPResponse:
     connection = _Connection(address)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers={"Connection": "close"})
         answer = connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
+        connection.close()
         raise BackendError(f"{address.text} does not answer {method} {path}: {error}") from error
     if answer.status >= 300:
         said = answer.read(2000).decode("utf-8", "replace").strip()
