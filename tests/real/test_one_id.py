@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.peers import builders
-from tests.real.test_rungs import EPOCH, _manifest
+from tests.peers.twelve import EPOCH, manifest
 
 pytestmark = pytest.mark.real
 
@@ -118,7 +118,7 @@ def _both(root: Path, name: str) -> tuple[str, str]:
         *_arguments(context, name, here), root=root / "root" / "store", env={"SOURCE_DATE_EPOCH": EPOCH}
     )
     assert done.returncode == 0, done.stderr
-    return _manifest(root / "user" / f"{name}.tar"), _manifest(here)
+    return manifest(root / "user" / f"{name}.tar"), manifest(here)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -167,7 +167,7 @@ def test_in_a_container_of_an_ordinary_user(docker_host: str, busybox: str, debi
     done = subprocess.run([*argv, debian, "sh", "-c", script], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "* one-id: " in done.stdout
-    assert _manifest(there / "jailed.tar") == here
+    assert manifest(there / "jailed.tar") == here
 
 
 def test_what_it_can_not_do_is_an_error(busybox: str, root: Path) -> None:
