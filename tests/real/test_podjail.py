@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -130,7 +131,7 @@ def test_without_run_it_assembles_and_with_it_says_why(
         assert "needs a process of its own (run), which the backend chroot lacks here" in said, said
         assert jail.says in said and f"{name}:" in said, said
         assert "Traceback" not in said
-    took = [ended - begun for begun, ended in zip(times, times[1:], strict=False)]
+    took = [ended - begun for begun, ended in pairwise(times)]
     assert len(took) == len(TOLD) and min(took) < 2, took
     here = work / "here.tar"
     words = ["build", *f"{output}{here}".split(), "-f", str(file), str(context)]

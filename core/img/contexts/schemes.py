@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from img.errors import UsageError
+from img.errors import ImgError, UsageError
 from img.ir.nodes import Source
 
 if TYPE_CHECKING:
@@ -40,12 +40,20 @@ def need_image(engine: Engine, text: str, platform: str) -> BaseImage:
     found = image(engine, text, platform)
     if found is None:
         scheme = text.partition("://")[0]
-        known = [name for name in engine.registry.names("source") if hasattr(engine.load("source", name), "resolve")]
+        known = [name for name in engine.registry.names("source") if _has_images(engine, name)]
         raise UsageError(
             f"{text!r} is no image: no source named {scheme!r} is installed that has some",
             hint=f"sources of images: {', '.join(known)}",
         )
     return found
+
+
+def _has_images(engine: Engine, name: str) -> bool:
+    """Whether the source `name` is one of images, and works."""
+    try:
+        return hasattr(engine.load("source", name), "resolve")
+    except ImgError:
+        return False
 
 
 def files(engine: Engine, text: str) -> Source | None:

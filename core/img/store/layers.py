@@ -364,8 +364,7 @@ class Layers:
     def _form(self) -> str:
         """The name of the trees that this run makes and uses: recorded ones (`img.files.records`) are of use to nobody
         who can have whole ones."""
-        rung = self._engine.sandbox.rung
-        return "recorded" if rung == "one-id" or (rung == "none" and unprivileged()) else "tree"
+        return "recorded" if unprivileged() and self._engine.sandbox.rung in ("one-id", "none") else "tree"
 
     def _recipe(self, id: str) -> Path:
         return self._folder(id) / "listing"

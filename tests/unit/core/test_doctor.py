@@ -139,7 +139,7 @@ CASES = [
     (
         "setuid root in a container",
         {**USER, "bounding": 1 << 6 | 1 << 7, "ids": {"reason": "newuidmap failed", "remedy": "x"}},
-        "assemble",
+        "one-id",
         "userns",
         "lacks SYS_ADMIN",
         "setcap cap_setuid+ep /usr/bin/newuidmap",
