@@ -60,6 +60,7 @@ FROM @BASE@
 COPY packages /usr/local/lib/python3.11/dist-packages/
 COPY --chmod=755 img /usr/local/bin/img
 RUN useradd -m -u @BUILDER@ builder && echo builder:200000:65536 | tee /etc/subuid > /etc/subgid
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash /usr/local/lib/python3.11/dist-packages
 RUN chmod u-s /usr/bin/newuidmap /usr/bin/newgidmap && \\
     setcap cap_setuid+ep /usr/bin/newuidmap && setcap cap_setgid+ep /usr/bin/newgidmap
 """

@@ -148,7 +148,8 @@ def script(tool: str, options: str, context: Path, out: Path) -> str:
 
 def outcome(printed: str, out: Path) -> dict[str, str]:
     """The manifest digest of each, from what the script printed. Fails with the logs of those that failed."""
-    ended = dict(line.split() for line in printed.splitlines() if len(line.split()) == 2)
+    words = [line.split() for line in printed.splitlines()]
+    ended = {line[0]: line[1] for line in words if len(line) == 2 and line[0] in FILES}
     assert len(ended) == len(FILES), f"it did not come to an end:\n{printed}"
     failed = [name for name in FILES if ended[name] != "0"]
     assert not failed, "\n".join(f"{name}: {(out / f'{name}.log').read_text()[-2000:]}" for name in failed)

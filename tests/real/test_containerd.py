@@ -58,8 +58,10 @@ def left(address: str) -> Iterator[Callable[[], list[str]]]:
         argv = ["pgrep", "-f", f"shim-runc-v2 -namespace img .*{address}"]
         shims = subprocess.run(argv, capture_output=True, text=True, check=False)
         lines += [f"shim {pid}" for pid in shims.stdout.split()]
-        folder = os.path.dirname(os.path.dirname(address))
-        return lines + [line for line in Path("/proc/mounts").read_text().splitlines() if folder in line]
+        folder = os.path.dirname(address)
+        places = f" {folder}/", f" {os.path.dirname(folder)}/t-"  # other servers of the suite mount beside these
+        mounts = Path("/proc/mounts").read_text().splitlines()
+        return lines + [line for line in mounts if any(place in line for place in places)]
 
     yield found
     _until(lambda: not found(), found)
