@@ -120,13 +120,13 @@ dependencies = [{ name = "a" }, { name = "b", extra = ["fast"] }, { name = "w", 
 [[package]]
 name = "a"
 version = "1"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.test/simple" }
 dependencies = [{ name = "c", marker = "x < '1'" }, { name = "w" , marker = "y < '2'"}]
 sdist = { url = "u", hash = "sha256:aa" }
 [[package]]
 name = "b"
 version = "2"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.test/simple" }
 wheels = [{ url = "u", hash = "sha256:cc" }, { url = "v", hash = "sha256:bb" }]
 [package.optional-dependencies]
 fast = [{ name = "c" }, { name = "d" , version = "2" }]
@@ -134,20 +134,20 @@ slow = [{ name = "e" }]
 [[package]]
 name = "c"
 version = "3"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.test/simple" }
 dependencies = [{ name = "a" }]
 [[package]]
 name = "d"
 version = "1"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.test/simple" }
 [[package]]
 name = "d"
 version = "2"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.test/simple" }
 [[package]]
 name = "w"
 version = "4"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.test/simple" }
 """
 
 POETRY = """\
