@@ -171,7 +171,7 @@ def _plugins() -> Iterator[str]:
 
 def _protocols(module: ModuleType) -> Iterator[tuple[str, Any]]:
     for name, thing in vars(module).items():
-        ours = inspect.isclass(thing) and thing.__module__ == module.__name__
+        ours = inspect.isclass(thing) and thing.__module__.startswith(module.__name__)
         if ours and getattr(thing, "_is_protocol", False) and not dataclasses.is_dataclass(thing):
             yield name, thing
 

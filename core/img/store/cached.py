@@ -13,8 +13,8 @@ from typing import IO
 from img.errors import CacheLost, ImgError
 from img.store.blobs import Blobs
 from img.store.database import Database
-from img.store.forms import Engine, Layer, LayerBlob
-from img.store.layers import Layers, squash_key
+from img.store.forms import Engine, Layer, LayerBlob, squash_key
+from img.store.layers import Layers
 
 
 def unpacks(blobs: Blobs, layer: Layer) -> None:

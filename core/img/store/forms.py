@@ -59,3 +59,8 @@ class Standing(NamedTuple):
 
     path: str
     key: str
+
+
+def squash_key(group: Sequence[str]) -> str:
+    """What layers that were made one are known by."""
+    return digest_of(["squash", tuple(group)])

@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from img.digest import digest_of
-from img.errors import Cancelled, CorruptBlob, FileError, LayerError, StoreError
+from img.errors import CorruptBlob, FileError, LayerError, StoreError
 from img.files.records import SUFFIX, unprivileged
 from img.oci.spec import Descriptor
 from img.store.blobs import Blobs, disk_error
 from img.store.database import Database
 from img.store.fetch import coming, fetch_blob
-from img.store.forms import Engine, Layer, LayerBlob, Standing, over
+from img.store.forms import Engine, Layer, LayerBlob, Standing, over, squash_key
 from img.store.locks import locked
 from img.store.sweep import discard
 from img.store.using import Using
@@ -340,9 +340,9 @@ class Layers:
         """Run a job that writes a tar, compress and store what it writes, hashing both streams on the way."""
         from img.oci.compress import Hashing, gzip_chunks
         from img.oci.spec import OCI_LAYER_GZIP
-        from img.store.pipes import read_from
+        from img.store.pipes import read_from, unless
 
-        plain = Hashing(self._checked(read_from(self._engine.sandbox.call, *job)))
+        plain = Hashing(unless(lambda: self._engine.cancelled, read_from(self._engine.sandbox.call, *job)))
         digest, size = self._blobs.write(gzip_chunks(plain))
         return LayerBlob(Descriptor(OCI_LAYER_GZIP, digest, size), plain.digest)
 
@@ -391,12 +391,6 @@ class Layers:
         path = self._root / "locks" / name.removeprefix("sha256:").replace(":", "-")
         return locked(path, lambda: self._engine.cancelled)
 
-    def _checked(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        for data in chunks:
-            if self._engine.cancelled:
-                raise Cancelled
-            yield data
-
     def _counted(self, chunks: Iterator[bytes], action: str, descriptor: Descriptor) -> Iterator[bytes]:
         progress: Callable[[str, str, int, int], None] = self._engine.progress
         done = 0
@@ -404,7 +398,3 @@ class Layers:
             done += len(data)
             progress(descriptor.digest, action, done, descriptor.size)
             yield data
-
-
-def squash_key(group: Sequence[str]) -> str:
-    return digest_of(["squash", tuple(group)])

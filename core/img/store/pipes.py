@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from img.errors import Cancelled
+
 Call = Callable[..., Any]
 """`Sandbox.call`."""
 
@@ -44,6 +46,14 @@ def write_to(chunks: Iterable[bytes], call: Call, function: str, *args: Any) -> 
         raise
     os.close(writer)
     return job.result()
+
+
+def unless(stopped: Callable[[], bool], chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """`chunks`, until `stopped` says so: then raises `Cancelled`."""
+    for data in chunks:
+        if stopped():
+            raise Cancelled
+        yield data
 
 
 def _feed(chunks: Iterable[bytes], writer: int) -> None:

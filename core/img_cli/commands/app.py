@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -392,26 +391,3 @@ def version() -> None:
     from img._version import VERSION
 
     print(f"img {VERSION}")
-
-
-def _offered() -> None:
-    """Add the commands that other packages offer."""
-    from img.plugin.registry import Registry
-
-    registry = Registry.discover(surroundings.disabled())
-    for offer, _ in registry.offers("command"):
-        app.command(name=offer.name, help=offer.help)(_loading(registry, offer.name))
-
-
-def _loading(registry: Any, name: str) -> Any:
-    return registry.load("command", name)
-
-
-def _known() -> set[str]:
-    """The names of img's own commands and groups."""
-    own = {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
-    return own | {str(group.name) for group in app.registered_groups}
-
-
-if any(argument not in _known() for argument in sys.argv[1:2]):
-    _offered()
