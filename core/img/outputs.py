@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from img.engine import Engine
 from img.errors import ImgError, UsageError
@@ -39,6 +39,16 @@ def chosen(engine: Engine, options: Options) -> list[Output]:
                 attrs.setdefault("name", names)
         outputs.append((kind, attrs))
     return outputs
+
+
+def leaves_base(kind: str, attrs: Mapping[str, str]) -> bool:
+    """Whether an output can do without the bytes of a base's layers: a push that keeps no copy, and packs nothing anew."""
+
+    def says(name: str, default: str = "false") -> bool:
+        return attrs.get(name, default).lower() in ("true", "1", "")
+
+    kept = kind != "registry" and (kind != "image" or says("store", "true"))
+    return not kept and not says("force-compression")
 
 
 def export(

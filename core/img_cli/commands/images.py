@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from img.images.compare import Difference
-from img_cli.commands.ls import human, table
+from img.settings import human
+from img_cli.commands.ls import table
 from img_cli.context import open_session
 from img_cli.outcome import printable
 
