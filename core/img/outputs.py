@@ -43,12 +43,12 @@ def chosen(engine: Engine, options: Options) -> list[Output]:
 
 def leaves_base(kind: str, attrs: Mapping[str, str]) -> bool:
     """Whether an output can do without the bytes of a base's layers: a push that keeps no copy, and packs nothing anew."""
+    kept = kind != "registry" and (kind != "image" or _says(attrs, "store", "true"))
+    return not kept and not _says(attrs, "force-compression")
 
-    def says(name: str, default: str = "false") -> bool:
-        return attrs.get(name, default).lower() in ("true", "1", "")
 
-    kept = kind != "registry" and (kind != "image" or says("store", "true"))
-    return not kept and not says("force-compression")
+def _says(attrs: Mapping[str, str], name: str, default: str = "false") -> bool:
+    return attrs.get(name, default).lower() in ("true", "1", "")
 
 
 def export(
@@ -58,7 +58,8 @@ def export(
     exports = [finished(engine, target, s) for target, s in zip(definition.targets, snapshots, strict=True)]
     done: list[Exported] = [engine.load("exporter", kind).export(exports, attrs) for kind, attrs in outputs]
     facts = {name: value for one in done for name, value in one.facts.items()}
-    names = [name for kind, attrs in outputs if kind == "image" for name in attrs.get("name", "").split(",")]
+    kept = [attrs for kind, attrs in outputs if kind == "image" and _says(attrs, "store", "true")]
+    names = [name for attrs in kept for name in attrs.get("name", "").split(",")]
     found = [(name, engine.store.images.get(name)) for name in names if name]
     images = tuple((name, descriptor.digest) for name, descriptor in found if descriptor is not None)
     return BuildResult(images, tuple(one.line for one in done), definition.warnings, tuple(snapshots), facts)
