@@ -149,7 +149,7 @@ def told(differences: Sequence[Difference]) -> list[str]:
 def _what(one: Difference) -> str:
     """What became of one thing. In the configuration the value that came or went; elsewhere only what changed."""
     if one.layer < 0 and one.change != "changed":
-        return ", ".join(a or b for _, a, b in one.what)
+        return ", ".join(b if one.change == "added" else a for _, a, b in one.what)
     if one.layer < 0 and len(one.what) == 1 and one.what[0][0] == one.path:
         return f"{one.what[0][1]} → {one.what[0][2]}"
     shown = [f"{name} {a} → {b}" if a != b else a for name, a, b in one.what]
