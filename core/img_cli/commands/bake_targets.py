@@ -11,7 +11,7 @@ from typing import Any
 from img.errors import ImgError, UsageError
 from img.ir.values import Network
 from img.request import Request
-from img_cli.commands.request import LIMITED
+from img_cli.commands.request import LIMITED, listed
 from img_cli.commands.request import request_of as request_of_words
 
 NETWORKS = ("default", "host", "none", "sandbox")
@@ -24,6 +24,7 @@ def request_of(name: str, one: Mapping[str, Any], folder: str, own: str, given: 
     `UsageError`, which names the target."""
     try:
         request = request_of_words(_words(one, folder, own, given))
+        _check_granted(one, given)
         network = one.get("network", "default")
         if network not in NETWORKS:
             raise UsageError(f"network can't be {network!r}", hint=f"one of {', '.join(NETWORKS)}")
@@ -33,6 +34,13 @@ def request_of(name: str, one: Mapping[str, Any], folder: str, own: str, given: 
         request = replace(request, confinement=replace(request.confinement, network=Network(network)))
     inline = one.get("dockerfile-inline")
     return request if inline is None else replace(request, file="-", stdin=io.BytesIO(inline.encode()))
+
+
+def _check_granted(one: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """A file asks for entitlements; only who calls grants them."""
+    for asked in one.get("entitlements", ()):
+        if asked not in listed(given["allow"]):
+            raise UsageError(f"it asks for {asked}, which was not granted", hint=f"img bake --allow {asked}")
 
 
 def _words(one: Mapping[str, Any], folder: str, own: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,7 +65,7 @@ def _words(one: Mapping[str, Any], folder: str, own: str, given: Mapping[str, An
         "shm_size": one.get("shm-size", ""),
         "ulimit": one.get("ulimits", ()),
         "annotation": one.get("annotations", ()),
-        "allow": [*one.get("entitlements", ()), *given["allow"]],
+        "allow": given["allow"],
         "no_cache": given["no_cache"] or one.get("no-cache", False),
         "no_cache_filter": one.get("no-cache-filter", ()),
         "pull": "always" if given["pull"] or one.get("pull") else "",

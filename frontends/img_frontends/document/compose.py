@@ -223,8 +223,7 @@ def _target(parts: Mapping[str, At], secrets: Mapping[str, At]) -> dict[str, Jso
     made: dict[str, Json] = {}
     if build.value.kind == "scalar":
         made["context"] = build.string()
-    for entry in () if made else build.entries().items():
-        name, at = entry
+    for name, at in ({} if made else build.entries()).items():
         if name in KEYS:
             key, read = KEYS[name]
             made[key] = read(at)
@@ -237,8 +236,8 @@ def _target(parts: Mapping[str, At], secrets: Mapping[str, At]) -> dict[str, Jso
         elif name in ATTESTATIONS:
             raise at.wrong("img makes no attestations", "leave it out")
         else:
-            key = next(entry for entry in build.value.entries if entry.name == name)
-            raise at.wrong("img does not know this key", near(name, (*KEYS, "secrets"), "keys here"), key)
+            entry = next(entry for entry in build.value.entries if entry.name == name)
+            raise at.wrong("img does not know this key", near(name, (*KEYS, "secrets"), "keys here"), entry)
     if "dockerfile" in made and "dockerfile-inline" in made:
         raise build.wrong("it has dockerfile and dockerfile_inline", "leave out one of them")
     if "image" in parts:

@@ -20,7 +20,7 @@ COMPOSE = """\
 services:
   db: {image: x}
   base:
-    build: {context: ., dockerfile: B, args: [A=${V:-1}, HOME], labels: {l: "$$x"}}
+    build: {context: ., dockerfile: B, args: ["A=${V:-1}", HOME], labels: {l: "$$x"}}
     image: ${NAME?}:1
   app:
     extends: base

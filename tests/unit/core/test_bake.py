@@ -154,6 +154,14 @@ def test_requests_are_relative_to_the_file() -> None:
         request_of("n", {"ulimits": ["x=1"]}, "", "", GIVEN)
 
 
+def test_a_file_grants_itself_nothing() -> None:
+    asks = {"entitlements": ["security.insecure"]}
+    with pytest.raises(UsageError, match="target n: it asks for security.insecure, which was not granted"):
+        request_of("n", asks, "", "", GIVEN)
+    granted = request_of("n", asks, "", "", {**GIVEN, "allow": ["security.insecure"]})
+    assert granted.allow == {"security.insecure"}
+
+
 def test_one_graph_has_one_context(tmp_path: Path) -> None:
     with Session(tmp_path / "root") as session:
         assert session.build_all([]) == []
