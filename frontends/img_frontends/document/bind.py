@@ -125,7 +125,8 @@ class _Binder:
             case OneOf():
                 text = self._plain(Text(), value, path)
                 if text not in kind.choices:
-                    hint = near(text, kind.choices, "it is one of")
+                    close = get_close_matches(text, kind.choices, 1)
+                    hint = f"did you mean {close[0]}?" if close else ""
                     raise self._wrong(path, value, f"it can't be {text[:80]!r}; it is one of {_or(kind.choices)}", hint)
                 return text
             case Command():
