@@ -87,7 +87,7 @@ class _Binder:
         if root.kind != "table":
             hint = "e.g. from: debian:bookworm, then steps:"
             raise self._wrong(above, root, f"a document is a table of keys, not {_WORDS[root.kind]}", hint)
-        own = {one.name for one in keys(Document)}
+        own = tuple(one.name for one in keys(Document))
         inner = tuple(name for name in _names(Stage) if name not in own)
         mine = tuple(entry for entry in root.entries if entry.name in own)
         rest = tuple(entry for entry in root.entries if entry.name not in own)
