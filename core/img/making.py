@@ -177,7 +177,7 @@ class Making:
             self._store,
             Sources(self._engine),
             self._select,
-            lambda node: options.no_cache or node.notes.group.lower() in fresh,
+            lambda node: options.no_cache or node.notes.fresh or node.notes.group.lower() in fresh,
         )
 
     def _journal(self, cache: Cache, nodes: Sequence[Node]) -> Journal:
