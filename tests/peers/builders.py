@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,25 @@ def img(
             timeout=timeout,
             check=False,
         )
+
+
+def ok(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command printed that had to end well."""
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def run(*argv: object, **more: Any) -> str:
+    """What another program printed, which had to end well."""
+    done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, check=False, **more)
+    assert done.returncode == 0, (argv, done.stdout, done.stderr)
+    return done.stdout
+
+
+def members(path: Path) -> list[str]:
+    """The names in a tar."""
+    with tarfile.open(path) as archive:
+        return archive.getnames()
 
 
 def events(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
