@@ -57,7 +57,7 @@ def busybox(registry: servers.Registry, ground: Path) -> str:
 
 @pytest.fixture(scope="session")
 def debian(registry: servers.Registry, ground: Path) -> str:
-    return bases.push_debian(registry.host, ground / "debian")
+    return bases.push_debian(registry.host)
 
 
 @pytest.fixture
