@@ -63,9 +63,15 @@ def image_id(result: Any) -> str:
 
 
 def write_file(name: str, text: str) -> None:
-    """Write a small file, whole or not at all. Raises `UsageError`."""
+    """Write a small file, whole or not at all; see `img.whole`. Raises `UsageError`."""
+    from img.whole import is_special
+
     part = f"{name}.{os.getpid()}.part"
     try:
+        if is_special(name):
+            with open(name, "w", encoding="utf-8") as out:
+                out.write(text)
+            return
         with open(part, "w", encoding="utf-8") as out:
             out.write(text)
         os.replace(part, name)
