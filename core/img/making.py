@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from img.store.store import Store
 
 
+Make = Callable[[Callable[[], None]], Definition]
+"""Makes a graph, and calls what it is given if that takes more than remembering it."""
+
+
 class Making:
     """`name` is what the build is called in the journal, once its graph is known; `stopped`, whether its user stopped it."""
 
@@ -42,14 +46,14 @@ class Making:
     def _store(self) -> Store:
         return self._engine.store
 
-    def one(self, make: Callable[[], Definition], wanted: Sequence[outputs.Output]) -> BuildResult:
+    def one(self, make: Make, wanted: Sequence[outputs.Output]) -> BuildResult:
         """Build what `make` makes, and write it to the outputs `wanted`."""
         backend = backends.graph(self._engine, self._options.backend)
         if backend is not None:
             return self._farm_out(make, wanted, backend)
         caching = Caching(self._engine, self._options)
         mounts = self._engine.cache_mounts = mounts_of(self._engine, self._options)
-        definition = make()
+        definition = make(self._engine.warm)  # the graph is new, so there will be steps to run
         self._begin(definition)
         with limited(self._engine), Ahead(self._engine, definition, wanted) as ahead:
             result = self._finish(definition, caching, wanted, ahead)
@@ -70,12 +74,10 @@ class Making:
                 for one, asked in zip(definitions, wanted, strict=True)
             ]
 
-    def _farm_out(
-        self, make: Callable[[], Definition], wanted: Sequence[outputs.Output], backend: GraphBackend
-    ) -> BuildResult:
+    def _farm_out(self, make: Make, wanted: Sequence[outputs.Output], backend: GraphBackend) -> BuildResult:
         """A build on a backend that takes the whole graph."""
         farm = graphs.Farm.of(self._options, backend, wanted)
-        definition = make()
+        definition = make(lambda: None)
         self._begin(definition)
         with limited(self._engine):
             return farm.result(self._engine, definition, self._cache())
@@ -175,7 +177,7 @@ class Making:
             self._store,
             Sources(self._engine),
             self._select,
-            lambda node: options.no_cache or node.notes.group.lower() in fresh,
+            lambda node: options.no_cache or node.notes.fresh or node.notes.group.lower() in fresh,
         )
 
     def _journal(self, cache: Cache, nodes: Sequence[Node]) -> Journal:

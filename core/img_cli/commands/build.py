@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from img.errors import Cancelled, UsageError
+from img.errors import Cancelled, StoreError, UsageError
 from img_cli.context import open_session
 
 AUTO = "auto"
@@ -63,16 +63,14 @@ def image_id(result: Any) -> str:
 
 
 def write_file(name: str, text: str) -> None:
-    """Write a small file, whole or not at all. Raises `UsageError`."""
-    part = f"{name}.{os.getpid()}.part"
+    """Write a small file, whole or not at all (`img.whole`). Raises `UsageError`."""
+    from img.whole import whole_file
+
     try:
-        with open(part, "w", encoding="utf-8") as out:
-            out.write(text)
-        os.replace(part, name)
-    except OSError as error:
-        if os.path.exists(part):
-            os.unlink(part)
-        raise UsageError(f"can't write {name}: {error.strerror}", hint="check the folder and its mode") from error
+        with whole_file("./-" if name == "-" else name) as write:
+            write(text.encode("utf-8"))
+    except StoreError as error:
+        raise UsageError(str(error), hint=error.hint) from error
 
 
 def told(result: Any, request: Any, quiet: bool) -> None:
