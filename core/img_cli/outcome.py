@@ -16,6 +16,8 @@ from img.errors import FrontendError, ImgError, Place, StepFailed, UsageError
 
 INTERNAL = 70
 FULL = (errno.ENOSPC, errno.EDQUOT)
+WIDE = 160
+"""The longest source row that is shown whole."""
 
 
 def guarded(arguments: list[str]) -> int:
@@ -88,6 +90,8 @@ def excerpt(place: Place) -> list[str]:
     """``file:line:column`` and the source, with a caret where it is one line."""
     lines = [f"{place}"]
     rows = place.text.split("\n") if place.text else []
+    if len(rows) == 1 and len(rows[0]) > WIDE:
+        return [*lines, *_window(place)]
     width = len(str(place.line + len(rows)))
     for number, row in enumerate(rows[:12]):
         lines.append(f" {place.line + number:>{width}} | {printable(row)}")
@@ -97,6 +101,15 @@ def excerpt(place: Place) -> list[str]:
     elif len(rows) > 12:
         lines.append(f" {' ' * width} | … {len(rows) - 12} more lines")
     return lines
+
+
+def _window(place: Place) -> list[str]:
+    """What stands around the place in a row that no terminal shows whole."""
+    start = max(place.column - 1 - WIDE // 2, 0)
+    row = printable(place.text[start : start + WIDE].replace("\t", " "))
+    before, after = "…" if start else "", "…" if start + WIDE < len(place.text) else ""
+    lead = " " * (len(f" {place.line} | {before}") + place.column - 1 - start)
+    return [f" {place.line} | {before}{row}{after}", f"{lead}^"]
 
 
 def printable(text: str) -> str:
