@@ -80,7 +80,11 @@ WORKLOADS: dict[str, tuple[Callable[[Path, str], None], bool, str]] = {
     "big": (big_run, True, "one RUN that writes 12 MB"),
     "c": (c_program, True, "multi-stage C program: apt-get install gcc, compile, COPY --from"),
     "python": (python_app, True, "Python application: apt-get install python3-pip, pip install"),
-    "changed": (one_changed, False, "one file of 20,000 changed: COPY of its folder and a short RUN after a cached one"),
+    "changed": (
+        one_changed,
+        False,
+        "one file of 20,000 changed: COPY of its folder and a short RUN after a cached one",
+    ),
     "cached": (cached, False, "40 steps, everything cached"),
 }
 
