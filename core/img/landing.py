@@ -91,6 +91,8 @@ def remedy(steps: Sequence[Node]) -> str:
     ways = ["--cache-from a cache that was written with --cache-to", "a base of eStargz or zstd:chunked layers"]
     if len(others) < len(steps):
         named = f" (and without {_word(others[0])})" if others else ""
+        if any(part and not part.isdigit() for step in steps for part in getattr(step, "owner", "").split(":")):
+            named = f" and owners by number{named}"
         ways.insert(0, f"COPY --link{named}")
     return f"None of it is needed with {', with '.join(ways[:-1])}, or with {ways[-1]}"
 

@@ -9,12 +9,25 @@ from pathlib import Path
 from typing import BinaryIO
 
 from img.ambient import surroundings
+from img.errors import UsageError
 from img.plugin.registry import OURS, Registry
 from img.session import Session
 from img.settings import default_root
 
 state: dict[str, str] = {}
 """Global options of this command line: ``root`` and ``plugins``, set before the command runs."""
+
+
+STACKED = ("auto", "native", "overlayfs", "fuse-overlayfs")
+"""What ``--backend`` before the command took in the img of old: how layers are stacked."""
+
+
+def check_stacking(name: str) -> None:
+    """Take it, and say that it does nothing. Raises `UsageError`."""
+    if name not in STACKED:
+        raise UsageError(f"{name} is not a valid snapshots backend", hint="img build --backend says who runs steps")
+    if name != "auto":
+        print(f"warning: how layers are stacked is found out: --backend {name} does nothing here", file=sys.stderr)
 
 
 def open_session(extra: Mapping[str, str] | None = None) -> Session:

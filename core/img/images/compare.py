@@ -13,6 +13,7 @@ from img.images.provider import Found
 from img.images.stored import checked_ids, whole
 from img.oci.closure import OneImage
 from img.oci.compress import decompressed
+from img.oci.estargz import LANDMARKS, TOC, TOC_DIGEST
 from img.oci.retell import members
 from img.oci.spec import Descriptor
 from img.ports import Host
@@ -148,9 +149,10 @@ def _short(value: object) -> str:
 
 
 def listing(found: Found, layer: Descriptor) -> dict[str, Entry]:
-    """The entries of a layer by path, files with the digest of their content, in the order they stand. Raises
-    `LayerError`, `CorruptBlob`."""
+    """The entries of a layer by path, files with the digest of their content, in the order they stand; what
+    makes a layer eStargz is left out. Raises `LayerError`, `CorruptBlob`."""
     entries: dict[str, Entry] = {}
+    added = (TOC, *LANDMARKS) if TOC_DIGEST in layer.annotations else ()
     packed = whole(found.provider, layer)
     for entry, content in members(decompressed(packed, layer.media_type)):
         if entry.kind == "file":
@@ -158,7 +160,8 @@ def listing(found: Found, layer: Descriptor) -> dict[str, Entry]:
             for data in content.chunks():
                 record.update(data)
             entry = entry._replace(digest="sha256:" + record.hexdigest())
-        entries[entry.path] = entry
+        if entry.path not in added:
+            entries[entry.path] = entry
     for _ in packed:
         pass
     return entries

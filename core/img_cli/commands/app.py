@@ -50,6 +50,7 @@ def _hint(error: Any) -> str:
 
 @app.callback()
 def options(
+    backend: Annotated[str, typer.Option("--backend", "-b", help="Taken, and does nothing.", hidden=True)] = "auto",
     state: Annotated[str, typer.Option("--state", "-s", help="The store's folder, instead of IMG_ROOT.")] = "",
     debug: Annotated[bool, typer.Option("--debug", "-d", help="Show tracebacks of internal errors.")] = False,
     no_plugins: Annotated[bool, typer.Option("--no-plugins", help="Use only what img brings itself.")] = False,
@@ -61,6 +62,7 @@ def options(
 
         print(f"img {VERSION}")
         raise typer.Exit
+    surroundings.check_stacking(backend)
     if state:
         surroundings.state["root"] = state
     if no_plugins:
@@ -110,6 +112,7 @@ def build(
     network: Annotated[str, _one("--network", help="The network of RUN: host, none or sandbox.")] = "",
     no_cache: Annotated[bool, _one("--no-cache", help="Run every step.")] = False,
     no_cache_filter: Annotated[Words, _one("--no-cache-filter", help="Run every step of these stages.")] = None,
+    no_console: Annotated[bool, _one("--no-console", help="Short for --progress plain.")] = False,
     offline: Annotated[bool, _one("--offline", help="Ask no registry and no server: use what the store has.")] = False,
     output: Annotated[Words, _one("--output", "-o", help="type=TYPE,dest=PATH… May be repeated.")] = None,
     pids_limit: Annotated[str, _one("--pids-limit", help="Processes of each step at one time.")] = "",

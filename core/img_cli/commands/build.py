@@ -29,7 +29,7 @@ def build(given: Mapping[str, Any]) -> int:
             return show_graph(session, request, given["print_"])
         if call:
             return answered(session, request, call)
-        progress = chosen("quiet" if quiet else progress)
+        progress = chosen("quiet" if quiet else "plain" if given["no_console"] and progress == AUTO else progress)
         reporter = reporter_of(session.registry, progress)
         if given["twice"]:
             from img_cli.commands.twice import twice
