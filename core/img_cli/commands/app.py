@@ -168,18 +168,22 @@ def convert(
 @app.command()
 def bake(
     targets: Annotated[list[str] | None, typer.Argument(metavar="[TARGET]...", help="Targets and groups.")] = None,
+    allow: Annotated[Words, _one("--allow", help="Grant security.insecure, network.host or device[=NAME].")] = None,
     backend: Annotated[str, _one("--backend", "-b", help="Who runs the steps (see img plugins).")] = "",
     file: Annotated[str, _one("--file", "-f", help="docker-bake.json, a document, or a compose file.")] = "",
+    load: Annotated[bool, _one("--load", help="Put the images into the store, as tags do.")] = False,
+    metadata_file: Annotated[str, _one("--metadata-file", help="Write what was made to this file, as JSON.")] = "",
     no_cache: Annotated[bool, _one("--no-cache", help="Run every step.")] = False,
     print_: Annotated[bool, _one("--print", help="Show the targets instead of building.")] = False,
     progress: Annotated[str, _one("--progress", help="auto, tty, plain, json or quiet.")] = "auto",
     pull: Annotated[bool, _one("--pull", help="Ask the registry for newer bases.")] = False,
-    set_: Annotated[Words, _one("--set", help="TARGET.KEY[.NAME]=VALUE, where TARGET may be *.")] = None,
+    push: Annotated[bool, _one("--push", help="Push the images to the registries that their names say.")] = False,
+    set_: Annotated[Words, _one("--set", help="TARGET.KEY[.NAME]=VALUE, where TARGET may have wildcards.")] = None,
 ) -> int:
     """Build several targets in one graph."""
+    given: dict[str, Any] = {**locals(), "allow": allow or []}
     from img_cli.commands.bake import bake as act
 
-    given = {"backend": backend, "no_cache": no_cache, "progress": progress, "pull": pull}
     return act(targets or [], file, set_ or [], print_, given)
 
 

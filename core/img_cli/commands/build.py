@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from img.errors import Cancelled, StoreError, UsageError
@@ -80,14 +80,23 @@ def told(result: Any, request: Any, quiet: bool) -> None:
         return
     for name, digest in result.images:
         print(f"Successfully built {name}\n{digest}", file=sys.stderr)
-    if not result.images:
-        for line in result.lines:
+    for line in result.lines:
+        if not _said(line, result.images):
             print(f"Successfully exported {line}", file=sys.stderr)
     if not request.tags and not request.outputs:
         print(
             "warning: no output was asked for: the result is only in the cache; name it with -t, or write it with -o",
             file=sys.stderr,
         )
+
+
+def _said(line: str, images: Sequence[tuple[str, str]]) -> bool:
+    """Whether a line of an output says no more than which images are now in the store."""
+    from img.oci.reference import Reference
+
+    names, _, digest = line.rpartition(" ")
+    stored = {Reference.parse(name).familiar for name, found in images if found == digest}
+    return bool(stored) and stored.issuperset(names.split(", "))
 
 
 def reporter_of(registry: Any, name: str) -> Any:

@@ -65,6 +65,8 @@ def test_failed_steps_show_their_last_lines() -> None:
 
 def test_an_error_is_one_line() -> None:
     assert render(ImgError("plain")) == ["error: plain"]
+    wide = render(FrontendError("far", place=Place("f", 1, 1000, 1, "x" * 999 + "!" + "y" * 999)))
+    assert len(wide[1]) < 200 and wide[1][wide[2].index("^")] == "!"
 
 
 def test_plugins_are_listed(tmp_path: Path) -> None:

@@ -11,9 +11,8 @@ from pathlib import Path
 def imported(*arguments: str, root: Path) -> set[str]:
     """Modules that a command line imports, with img's own plugins only: a stranger's hook brings pluggy."""
     program = (
-        "import sys\nsys.argv[1:] = " + repr(list(arguments)) + "\nfrom img_cli.main import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print('\\n'.join(sys.modules))"
+        "import atexit, sys\nsys.argv[1:] = " + repr(list(arguments)) + "\nfrom img_cli.main import main\n"
+        "atexit.register(lambda: print('\\n'.join(sys.modules)))\nmain()\n"
     )
     env = {**os.environ, "IMG_ROOT": str(root), "IMG_DISABLE_PLUGINS": "img-example-plugin"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env, check=True)
