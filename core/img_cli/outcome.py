@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TextIO
@@ -14,6 +15,7 @@ from typing import TextIO
 from img.errors import FrontendError, ImgError, Place, StepFailed, UsageError
 
 INTERNAL = 70
+FULL = (errno.ENOSPC, errno.EDQUOT)
 WIDE = 160
 """The longest source row that is shown whole."""
 
@@ -35,12 +37,22 @@ def guarded(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except OSError as error:
+        if error.errno not in FULL or debug:
+            return _internal(error, debug)
+        print(f"error: {error.strerror}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
+        print("hint: make room, or write somewhere else", file=sys.stderr)
+        return 1
     except Exception as error:
-        if debug:
-            raise
-        print(f"error: internal error: {type(error).__name__}: {error}", file=sys.stderr)
-        print("hint: run it again with --debug before the command to see where, and report that", file=sys.stderr)
-        return INTERNAL
+        return _internal(error, debug)
+
+
+def _internal(error: Exception, debug: bool) -> int:
+    if debug:
+        raise error
+    print(f"error: internal error: {type(error).__name__}: {error}", file=sys.stderr)
+    print("hint: run it again with --debug before the command to see where, and report that", file=sys.stderr)
+    return INTERNAL
 
 
 def _check_folder() -> None:

@@ -89,7 +89,7 @@ def main() -> None:
     try:
         with servers.registry(ground / "registry") as registry, servers.dockerd(ground / "docker") as host:
             base = bases.push_busybox(registry.host, ground / "busybox")
-            bases.push_debian(registry.host, ground / "debian")
+            bases.push_debian(registry.host)
             print("| workload | img s | docker s | buildah s | docker / img | buildah / img |")
             print("| --- | --- | --- | --- | --- | --- |")
             for name in names:

@@ -57,11 +57,12 @@ class Solver:
         journal: Journal,
         room: Callable[[], None] = lambda: None,
         made: Callable[[Node, Result], None] = lambda node, result: None,
+        before: Callable[[Node, Sequence[Result]], None] = lambda node, inputs: None,
     ) -> None:
         """`worker` chooses the backend: it is called when something has to run, once, unless it raises.
 
         `room` is called before and after each step and now and then while one runs; what it raises fails the build.
-        `made` is told of each result and must return at once."""
+        `made` is told of each result and must return at once; `before`, in a thread, of each step that is about to run."""
         self._cache = cache
         self._journal = journal
         self._choose = worker
@@ -70,6 +71,7 @@ class Solver:
         self._limit = steps
         self._room = room
         self._made = made
+        self._before = before
         self._pending: list[tuple[tuple[str, ...], Snapshot, str]] = []
 
     def solve(self, goals: Sequence[Node]) -> list[Snapshot]:
@@ -165,6 +167,7 @@ class Solver:
             self._engine.emit(StepStarted(node.digest, title, node.notes.place, started, why))
             try:
                 await self._thread(self._room)
+                await self._thread(self._before, node, inputs)
                 work = partial(worker.run, node, inputs)
                 result: Snapshot = await self._thread(again, node, self._engine, work)
                 await self._thread(self._room)

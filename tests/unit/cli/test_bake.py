@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.unit.cli.test_cli import img
+from tests.unit.cli.program import img
 
 BASE = "FROM scratch\nCOPY a /a\nENV BASE=yes\n"
 BAKE = {
