@@ -67,27 +67,47 @@ def _append(path: Path, text: str) -> None:
         file.write(text)
 
 
+def _both(first: Change, second: Change) -> Change:
+    def change(root: Path) -> None:
+        first(root)
+        second(root)
+
+    return change
+
+
 CHANGES: dict[str, Change] = {
     "a file is made": lambda root: (root / "new").write_text("new"),
     "a file is written": lambda root: (root / "etc/a").write_text("other"),
     "a file is written to": lambda root: _append(root / "etc/a", "more"),
-    "the times are set back": lambda root: ((root / "etc/a").write_text("b"), os.utime(root / "etc/a", ns=(5, 5))),
+    "the times are set back": _both(
+        lambda root: (root / "etc/a").write_text("b"), lambda root: os.utime(root / "etc/a", ns=(5, 5))
+    ),
     "a mode": lambda root: (root / "etc/a").chmod(0o4711),
     "an owner": lambda root: os.chown(root / "etc/b", 5, 6),
     "a folder's mode": lambda root: (root / "usr").chmod(0o1750),
     "the root's mode": lambda root: root.chmod(0o700),
     "a time": lambda root: os.utime(root / "etc/b", ns=(9, 9)),
     "a link is made": lambda root: (root / "link").symlink_to("/etc/a"),
-    "a link is turned": lambda root: ((root / "usr/link").unlink(), (root / "usr/link").symlink_to("y")),
+    "a link is turned": _both(
+        lambda root: (root / "usr/link").unlink(), lambda root: (root / "usr/link").symlink_to("y")
+    ),
     "a hard link": lambda root: os.link(root / "etc/a", root / "etc/c"),
     "a pipe": lambda root: os.mkfifo(root / "pipe", 0o640),
     "a file is removed": lambda root: (root / "etc/a").unlink(),
     "a tree is removed": lambda root: shutil.rmtree(root / "usr"),
-    "removed, and made again": lambda root: ((root / "etc/a").unlink(), (root / "etc/a").write_text("back")),
-    "a folder is made anew": lambda root: (shutil.rmtree(root / "usr"), _mkdirs(root, "usr/doc/deep")),
-    "a file for a folder": lambda root: (shutil.rmtree(root / "usr"), (root / "usr").write_text("file")),
-    "a folder for a file": lambda root: ((root / "etc/a").unlink(), _mkdirs(root, "etc/a/b")),
-    "a link for a folder": lambda root: (shutil.rmtree(root / "usr"), (root / "usr").symlink_to("etc")),
+    "removed, and made again": _both(
+        lambda root: (root / "etc/a").unlink(), lambda root: (root / "etc/a").write_text("back")
+    ),
+    "a folder is made anew": _both(
+        lambda root: shutil.rmtree(root / "usr"), lambda root: _mkdirs(root, "usr/doc/deep")
+    ),
+    "a file for a folder": _both(
+        lambda root: shutil.rmtree(root / "usr"), lambda root: (root / "usr").write_text("file")
+    ),
+    "a folder for a file": _both(lambda root: (root / "etc/a").unlink(), lambda root: _mkdirs(root, "etc/a/b")),
+    "a link for a folder": _both(
+        lambda root: shutil.rmtree(root / "usr"), lambda root: (root / "usr").symlink_to("etc")
+    ),
     "a file is moved": lambda root: (root / "etc/a").rename(root / "var/a"),
     "a new folder is moved": lambda root: _mkdirs(root, "n/o").parent.rename(root / "var/n"),
     "a file of a lower tree is back": lambda root: (root / "var/gone").write_text("again"),
@@ -116,8 +136,8 @@ def trees(place: Path) -> list[str]:
     (upper / "etc/b").write_text("upper")
     make_whiteout(os.fspath(upper / "var/gone"))
     for tree in (lower, upper):
-        for path in (*sorted(tree.rglob("*"), reverse=True), tree):
-            os.utime(path, ns=(5, 5), follow_symlinks=False)
+        for inner in (*sorted(tree.rglob("*"), reverse=True), tree):
+            os.utime(inner, ns=(5, 5), follow_symlinks=False)
     return [os.fspath(lower), os.fspath(upper)]
 
 
@@ -197,8 +217,13 @@ class SnapshotterConformance:
         """Forty random changes in ten steps."""
         chance = random.Random(1)
         stack: list[str] = []
+
+        def change(root: Path) -> None:
+            for _ in range(4):
+                _anything(root, chance)
+
         for _ in range(10):
-            stack = self.changed(tmp_path, lambda root: [_anything(root, chance) for _ in range(4)], stack)
+            stack = self.changed(tmp_path, change, stack)
 
     def test_roots_at_one_time_know_nothing_of_each_other(self, tmp_path: Path) -> None:
         stack, ready = trees(tmp_path), threading.Barrier(3, timeout=60)
@@ -242,4 +267,5 @@ def _anything(root: Path, chance: random.Random) -> None:
     elif there and not path.is_symlink():
         path.chmod(chance.choice((0o755, 0o700, 0o711)))
     elif not there and path.parent.is_dir() and not any(one.is_symlink() for one in path.parents if one != root):
-        chance.choice((path.mkdir, lambda: path.write_text(path.name), lambda: path.symlink_to("a")))()
+        acts: list[Callable[[], Any]] = [path.mkdir, lambda: path.write_text(path.name), lambda: path.symlink_to("a")]
+        chance.choice(acts)()
