@@ -43,6 +43,15 @@ def docker_host(ground: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def newer(ground: Path) -> Iterator[str]:
+    """DOCKER_HOST of a dockerd with BuildKit 0.25."""
+    folder = ground / "newer"
+    folder.mkdir()
+    with servers.buildkit(bases.buildkit_root(), folder) as running:
+        yield running.host
+
+
+@pytest.fixture(scope="session")
 def containerd(ground: Path) -> Iterator[str]:
     folder = ground / "containerd-backend"
     folder.mkdir()

@@ -40,6 +40,26 @@ class TestContainerd(BackendConformance):
         cls.settings = {"containerd_address": containerd}
 
 
+class TestBuildkit(BackendConformance):
+    """Debian's dockerd's."""
+
+    backend = "buildkit"
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def address(cls, docker_host: str) -> None:
+        cls.settings = {"buildkit_address": docker_host.replace("unix://", "docker://"), "network": "host"}
+
+
+class TestNewerBuildkit(BackendConformance):
+    backend = "buildkit"
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def address(cls, newer: str) -> None:
+        cls.settings = {"buildkit_address": newer.replace("unix://", "docker://"), "network": "host"}
+
+
 THIRD_PARTY = """
 from img.testing.backends import BackendConformance
 
