@@ -60,6 +60,15 @@ def containerd(ground: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def newer_containerd(ground: Path) -> Iterator[str]:
+    """The socket of a containerd 2.1, with this machine's runc."""
+    folder = ground / "newer-containerd"
+    folder.mkdir()
+    with servers.containerd(folder, bases.buildkit_root() / "usr" / "bin") as sock:
+        yield sock
+
+
+@pytest.fixture(scope="session")
 def busybox(registry: servers.Registry, ground: Path) -> str:
     return bases.push_busybox(registry.host, ground / "busybox")
 

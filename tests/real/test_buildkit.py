@@ -17,9 +17,6 @@ from tests.peers import bases, builders, doors, flatten, guarded, servers
 
 pytestmark = pytest.mark.real
 
-STUBS = ("dev", "proc", "sys", "run", "tmp/a", "etc/hosts", "etc/resolv.conf", "etc/hostname")
-"""Mount points that BuildKit leaves behind in the image; docs/explanation/differences.md."""
-
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
 
 FILES = {
@@ -127,13 +124,6 @@ def _here(work: Path, context: Path, *words: str) -> flatten.Whole:
     return flatten.read_layout(out)
 
 
-def _same(one: flatten.Whole, other: flatten.Whole) -> None:
-    assert flatten.differences(one.flat.files, other.flat.files, STUBS) == []
-    left, right = dict(one.flat.config), dict(other.flat.config)
-    assert len(left.pop("rootfs")["diff_ids"]) == len(right.pop("rootfs")["diff_ids"])
-    assert left == right
-
-
 @pytest.fixture(params=["20.10", "0.25"])
 def host(request: pytest.FixtureRequest) -> str:
     found: str = request.getfixturevalue("docker_host" if request.param == "20.10" else "newer")
@@ -142,19 +132,21 @@ def host(request: pytest.FixtureRequest) -> str:
 
 def test_the_same_tree_and_configuration(busybox: str, work: Path, host: str) -> None:
     context = _context(work, busybox)
-    _same(_built(work, host, context, "--build-arg", "WORD=second"), _here(work, context, "--build-arg", "WORD=second"))
+    flatten.check_same(
+        _built(work, host, context, "--build-arg", "WORD=second"), _here(work, context, "--build-arg", "WORD=second")
+    )
 
 
 def test_what_newer_ones_can_do(busybox: str, work: Path, newer: str) -> None:
     context = _context(work, busybox, NEWER)
     secret = ("--secret", f"id=word,src={context}/word")
-    _same(_built(work, newer, context, *secret), _here(work, context, *secret))
+    flatten.check_same(_built(work, newer, context, *secret), _here(work, context, *secret))
 
 
 def test_other_frontends(busybox: str, work: Path, host: str) -> None:
     context = _context(work, busybox)
     (context / "Dockerfile").unlink()
-    _same(_built(work, host, context), _here(work, context))
+    flatten.check_same(_built(work, host, context), _here(work, context))
 
 
 @pytest.mark.parametrize(

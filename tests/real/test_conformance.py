@@ -32,12 +32,14 @@ class TestCrun(BackendConformance):
 
 
 class TestContainerd(BackendConformance):
+    """2.1; over Debian's 1.6 are `test_containerd` and `test_twelve`."""
+
     backend = "containerd"
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def address(cls, containerd: str) -> None:
-        cls.settings = {"containerd_address": containerd}
+    def address(cls, newer_containerd: str) -> None:
+        cls.settings = {"containerd_address": newer_containerd}
 
 
 class TestBuildkit(BackendConformance):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from functools import cached_property
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from img.abilities import ALL
@@ -64,14 +65,16 @@ class BuildkitBackend:
             address = address_of(self._host.settings)
         except UsageError as error:
             return None, Availability(False, error.message, error.hint)
+        if find_spec("grpc") is None:
+            return None, Availability(False, "the module grpc is not installed", INSTALL)
+        if address is None:
+            remedy = "set IMG_BUILDKIT_ADDRESS, e.g. to docker:// or unix:///run/buildkit/buildkitd.sock"
+            return None, Availability(False, "no address of a BuildKit is set", remedy)
         try:
             import grpc  # noqa: F401
             from google.protobuf import message  # noqa: F401
         except ImportError as error:
             return None, Availability(False, f"the module {error.name or 'grpc'} is not installed", INSTALL)
-        if address is None:
-            remedy = "set IMG_BUILDKIT_ADDRESS, e.g. to docker:// or unix:///run/buildkit/buildkitd.sock"
-            return None, Availability(False, "no address of a BuildKit is set", remedy)
         from img_plugins.backends.buildkit.dial import program
 
         if missing := program(address):
