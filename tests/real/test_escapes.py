@@ -28,7 +28,7 @@ WAYS = {
 LINES = f"""
 FROM @BASE@
 ENV HOST_FILE=@FILE@ HOST_WORD={WORD} ABSTRACT={ABSTRACT}-@PID@ OWN_PROCESS_1=@OWN@
-RUN --mount=type=bind,source=escape.pl,target=/escape.pl perl /escape.pl
+RUN --mount=type=bind,source=escape.pl,target=/escape.pl --mount=type=cache,target=/cache perl /escape.pl
 """
 
 
