@@ -121,3 +121,24 @@ def run(
     return subprocess.run(
         [*argv, image, "bash", "-c", script], capture_output=True, text=True, check=False, timeout=timeout
     )
+
+
+def mounted(
+    host: str,
+    image: str,
+    words: list[str],
+    folders: dict[Path, str],
+    store: Path,
+    *,
+    flags: tuple[str, ...] = (),
+    env: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run img as it is installed on this machine, which is mounted, in a container: uid 0 under dockerd's defaults, unless
+    `flags` say otherwise. `image` has what the Python of /usr takes."""
+    argv = [builders.DOCKER, "-H", host, "run", "--rm", "--network=host", *flags, "-e", f"IMG_ROOT={store}", "-w", "/"]
+    for name, value in (env or {}).items():
+        argv += ["-e", f"{name}={value}"]
+    for folder, how in {builders.TOOL.parent.parent: "ro", Path("/usr"): "ro", **folders}.items():
+        argv += ["-v", f"{folder}:{folder}:{how}"]
+    command = [*argv, image, str(builders.TOOL), *words]
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=300)

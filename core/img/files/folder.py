@@ -59,8 +59,8 @@ class FolderTree:
         return self._entry(path, source, status)
 
     def open(self, entry: Entry) -> int:
-        """A descriptor of an entry that is a file. Whatever has become a link meanwhile, on the way too, is not followed, nor is
-        anything waited for that is no file any more. Raises `OSError`."""
+        """A descriptor of an entry that is a file. Whatever has become a link meanwhile, on the way too, is not followed, nor
+        is anything waited for that is no file any more. Raises `OSError`."""
         folder = os.open(self._root, _FOLDER)
         try:
             *parents, name = entry.path.split("/")

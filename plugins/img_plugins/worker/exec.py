@@ -146,5 +146,8 @@ def _not_started(node: Exec, stage: str, number: int, text: str, name: str) -> S
         hint = "make it with WORKDIR or RUN mkdir, and let the user into it"
         return StepFailed(f"the working folder {node.cwd} can't be entered: {text}", place=place, hint=hint)
     about = f"{name}: {text}" if name else text
+    if stage == "recorder":
+        hint = "what the step did cannot be known from there on, so it was killed"
+        return BackendError(f"the recorder of owners failed: {about}", place=place, hint=hint)
     hint = "img doctor says what this machine allows"
     return BackendError(f"the step's {stage} can't be set up: {about}", place=place, hint=hint)
