@@ -124,21 +124,13 @@ def run(
 
 
 def mounted(
-    host: str,
-    image: str,
-    words: list[str],
-    folders: dict[Path, str],
-    store: Path,
-    *,
-    flags: tuple[str, ...] = (),
-    env: dict[str, str] | None = None,
+    host: str, image: str, script: str, folders: dict[Path, str], store: Path, flags: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run img as it is installed on this machine, which is mounted, in a container: uid 0 under dockerd's defaults, unless
-    `flags` say otherwise. `image` has what the Python of /usr takes."""
+    """Run a script of sh in a container where ``img`` is this machine's own, which is mounted: as uid 0 under dockerd's
+    defaults, unless `flags` say otherwise. `image` has the libraries that Python takes."""
     argv = [builders.DOCKER, "-H", host, "run", "--rm", "--network=host", *flags, "-e", f"IMG_ROOT={store}", "-w", "/"]
-    for name, value in (env or {}).items():
-        argv += ["-e", f"{name}={value}"]
     for folder, how in {builders.TOOL.parent.parent: "ro", Path("/usr"): "ro", **folders}.items():
         argv += ["-v", f"{folder}:{folder}:{how}"]
-    command = [*argv, image, str(builders.TOOL), *words]
+    script = f'img() {{ {builders.TOOL} "$@"; }}\n{script}'
+    command = [*argv, image, "sh", "-c", script]
     return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=300)

@@ -131,7 +131,7 @@ COPIED = {
 def test_a_hostile_run_in_a_confined_container(docker_host: str, debian: str, work: Path, secret: Path) -> None:
     """Of the container's own files a step sees none."""
     context = _context(work, debian, secret, LINES.replace("@OWN@", ""))
-    done = jails.mounted(docker_host, debian, ["build", "--progress", "plain", str(context)], {work: "rw"}, work / "s")
+    done = jails.mounted(docker_host, debian, f"img build --progress plain {context}", {work: "rw"}, work / "s")
     assert done.returncode == 0 and "each RUN gets a plain copy" in done.stderr, done.stderr
     rows = done.stderr.splitlines()
     assert {row.partition("ESCAPED ")[2].partition(": ")[0] for row in rows if "ESCAPED" in row} <= COPIED
