@@ -102,6 +102,7 @@ def rungs(facts: Facts) -> tuple[Rung, ...]:
     return (
         Rung("overlay", "overlayfs as root", tuple(_overlay(facts))),
         Rung("userns", "overlayfs in a user namespace with a range of ids", tuple(_userns(facts))),
+        Rung("plain", "plain copies in namespaces, where overlayfs is refused", tuple(_plain(facts))),
         Rung("one-id", "plain copies in a user namespace with a single id, owners are recorded", tuple(_one_id(facts))),
         Rung("copy", "chroot over plain copies, as uid 0 in a container", tuple(_copy(facts))),
         Rung("assemble", "builds without RUN", (), runs=False),
@@ -117,6 +118,14 @@ def best(ladder: Sequence[Rung]) -> Rung:
 
 
 def _overlay(facts: Facts) -> Iterator[Lack]:
+    yield from _root(facts)
+    if facts["uid"] == 0 and facts["capabilities"] & _SYS_ADMIN and not facts["mounts"]:
+        yield from _disk(facts["overlay"])
+        yield from _masked(facts["proc"])
+
+
+def _root(facts: Facts) -> Iterator[Lack]:
+    """What being root with mounts takes."""
     if facts["uid"] != 0:
         yield Lack(f"img is not root here (uid {facts['uid']})", "securityContext: {runAsUser: 0}, with what follows")
     if facts["alone"]:
@@ -128,9 +137,6 @@ def _overlay(facts: Facts) -> Iterator[Lack]:
         yield Lack("the capability SYS_ADMIN", remedy)
     elif facts["mounts"]:
         yield _refused("mount namespaces", facts["mounts"], facts)
-    elif facts["uid"] == 0:
-        yield from _disk(facts["overlay"])
-        yield from _masked(facts["proc"])
 
 
 def _userns(facts: Facts) -> Iterator[Lack]:
@@ -148,6 +154,16 @@ def _userns(facts: Facts) -> Iterator[Lack]:
     yield from _masked(facts["user_proc"])
 
 
+def _plain(facts: Facts) -> Iterator[Lack]:
+    """The same but the disk, as root or in a user namespace."""
+    if facts["uid"] == 0:
+        yield from _root(facts)
+        if facts["capabilities"] & _SYS_ADMIN and not facts["mounts"]:
+            yield from _masked(facts["proc"])
+        return
+    yield from _userns({**facts, "user_overlay": ""})
+
+
 def _one_id(facts: Facts) -> Iterator[Lack]:
     if facts["uid"] == 0 and not facts["alone"]:
         yield Lack("img is root here", "securityContext: {runAsUser: 1000}, with what follows")
@@ -161,8 +177,6 @@ def _one_id(facts: Facts) -> Iterator[Lack]:
                 "Linux 5.19 or later on x86-64 or arm64; in a container: docker run --security-opt seccomp=unconfined"
             )
             yield Lack(f"recording of owners: {facts['recorder']}", remedy)
-        if not facts["ids"] and not facts["alone"]:
-            yield from _disk(facts["user_overlay"])  # who has a range of ids gets it, and with it whole trees
         yield from _masked(facts["user_proc"])
 
 
