@@ -1,4 +1,4 @@
-"""Where things are, computed from an environment that the caller hands in."""
+"""Sizes and times as words and back, and where things are, computed from an environment that the caller hands in."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ def size_of(text: str, name: str) -> int:
     if match is None:
         raise UsageError(f"invalid {name} {text!r}", hint="a number with b, k, m or g behind it, e.g. 128m")
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
+
+
+def human(count: float) -> str:
+    """Bytes for people, in powers of 1000 as docker shows them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.4g}{unit}"
+        count /= 1000
+    return f"{count:.4g}TB"
 
 
 def seconds_of(text: str, name: str) -> float:

@@ -1,8 +1,4 @@
-"""A file that appears whole or not at all, or standard output.
-
-What is there and no regular file (a device, a named pipe, ``/dev/fd/3``) is written to, never replaced: as root, that would
-take /dev/null away from everybody.
-"""
+"""A file that appears whole or not at all; or standard output, a pipe or a device, which are written to as they stand."""
 
 from __future__ import annotations
 
@@ -16,18 +12,10 @@ from pathlib import Path
 from img.errors import StoreError
 
 
-def is_special(path: str) -> bool:
-    """Whether something is there that is neither a regular file nor a folder, links followed."""
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-
-
 @contextmanager
 def whole_file(dest: str) -> Iterator[Callable[[bytes], object]]:
-    """A function that writes to `dest` (``-`` is standard output). The file is there only if all went well.
+    """A function that writes to `dest` (``-`` is standard output). The file is there only if all went well. What is no
+    regular file is written to: to put a file in the place of /dev/null would take it away from the whole machine.
 
     Raises `StoreError` if the disk refuses.
     """
@@ -41,23 +29,33 @@ def whole_file(dest: str) -> Iterator[Callable[[bytes], object]]:
             raise StoreError(f"can't write to standard output: {error.strerror}", hint="check where it goes") from error
         return
     path = Path(dest)
-    if is_special(dest):
-        try:
-            with path.open("wb") as out:
-                yield out.write
-        except OSError as error:
-            raise StoreError(
-                f"can't write {dest}: {error.strerror}", hint="check what it is, and who reads it"
-            ) from error
-        return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    stands = _stands(path)
+    part = path if stands else path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("xb") as out:
+        with part.open("wb" if stands else "xb") as out:
             yield out.write
-        os.replace(part, path)
+        if not stands:
+            os.replace(part, path)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise StoreError(
             f"can't write {dest}: {error.strerror}", hint="check the folder, its mode and its disk"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        if not stands:
+            part.unlink(missing_ok=True)
+
+
+def _stands(path: Path) -> bool:
+    """Whether there is a device, pipe or socket, or a name of an open file (/dev/stdout, /dev/fd/3, /proc/self/fd/3)."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    if not stat.S_ISREG(mode):
+        return not stat.S_ISDIR(mode)
+    folder = os.path.realpath(path.parent)
+    if path.is_symlink() and not folder.startswith("/proc/"):
+        folder = os.path.realpath(os.path.dirname(os.path.join(folder, os.readlink(path))))
+    return folder.startswith("/proc/")

@@ -1,4 +1,5 @@
-"""The same Dockerfiles in containers that are confined as pods are, and over every backend: the same images to the byte.
+"""The same Dockerfiles in containers that are confined as pods are: the same images to the byte. Over every backend:
+`test_twelve`.
 
 Where RUN can't work, the build says why at once, and everything without RUN is built all the same.
 """
@@ -19,12 +20,6 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 RUNNING = [jail for jail in jails.JAILS if jail.runs]
 ASSEMBLING = [jail for jail in jails.JAILS if not jail.runs]
 
-BACKENDS = {
-    "runc": ("runc", {"IMG_RUNTIME": "runc"}),
-    "crun": ("runc", {"IMG_RUNTIME": "crun"}),
-}
-"""Backends beside chroot: by what name ``--backend`` knows them, and in what environment."""
-
 
 @pytest.fixture(scope="module")
 def large(registry: servers.Registry) -> str:
@@ -42,24 +37,10 @@ def image(registry: servers.Registry, large: str, ground: Path) -> str:
     return jails.image(ground / "jail", large, f"{registry.host}/jail:1", ground / "jail-store")
 
 
-def _here(context: Path, out: Path, backend: str, env: dict[str, str], user: bool = False) -> dict[str, str]:
-    """Build them on this machine itself."""
-    out.mkdir()
-    out.chmod(0o777)
-    script = twelve.script(str(builders.TOOL), f"--backend {backend}", context, out)
-    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "IMG_ROOT": f"{out}/s", **env}
-    env["SOURCE_DATE_EPOCH"] = twelve.EPOCH
-    argv = ["bash", "-c", script]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=env, timeout=600, cwd="/")
-    found = twelve.outcome(done.stdout, out)
-    subprocess.run(["rm", "-rf", f"{out}/s"], check=True)
-    return found
-
-
 @pytest.fixture(scope="module")
-def wanted(context: Path, ground: Path) -> dict[str, str]:
+def wanted(context: Path, ground: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What chroot makes of them as root on this machine."""
-    return _here(context, ground / "here", "chroot", {})
+    return twelve.wanted(context, ground / "here", twelve.shared(tmp_path_factory.getbasetemp()))
 
 
 @pytest.fixture
@@ -88,12 +69,6 @@ def test_the_same_images(
     assert found == wanted
     assert all(jail.says in (out / f"{name}.log").read_text() for name in twelve.FILES)
     assert (out / "after").read_text() == (out / "before").read_text()
-
-
-@pytest.mark.parametrize("name", BACKENDS)
-def test_the_same_images_over(name: str, context: Path, wanted: dict[str, str], work: Path) -> None:
-    backend, env = BACKENDS[name]
-    assert _here(context, work / "out", backend, env) == wanted
 
 
 TOLD = ("apt", "secret", "archive", "users")

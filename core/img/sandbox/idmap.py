@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 
 Range = tuple[int, int, int]
 """First id inside, first id outside, how many."""
@@ -12,10 +11,12 @@ Range = tuple[int, int, int]
 
 def write(pid: int) -> dict[str, str]:
     """Map the ids of the process `pid`'s new user namespace. Returns an empty dict, or the rung and what is missing."""
+    from shutil import which
+
     uid, gid = os.getuid(), os.getgid()
     name = _name(uid)
     for tool in ("newuidmap", "newgidmap"):
-        if shutil.which(tool) is None:
+        if which(tool) is None:
             return _missing(f"{tool} is not installed", "install the package uidmap (shadow-utils)")
     for file, tool, own, map in (
         ("/etc/subuid", "newuidmap", uid, "uid_map"),

@@ -15,7 +15,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from img.sandbox import alone, chrooted, libc, probe, processes, seccomp, step, wire
+from img.sandbox import chrooted, libc, probe, processes, seccomp, step, wire
 from img.sandbox.ids import one_id
 from img.sandbox.refused import Refused
 
@@ -67,6 +67,8 @@ def _enter(control: socket.socket) -> dict[str, str]:
 
 def _alone(found: dict[str, str]) -> dict[str, str]:
     """Enter a user namespace with a single id, if this is not in one: for `found`, what kept it from a range of ids."""
+    from img.sandbox import alone  # with the recorder, which no other rung needs
+
     try:
         alone.enter()
         lacking = probe.tried(alone.try_recorder)

@@ -47,18 +47,27 @@ class Outlines:
         """A tree or an outline for each layer, bottom up, for `img.files.outline.view_of`. None if that is of no use: all
         bytes are here, or some layer has no outline that can be had for less than its bytes."""
         ids = snapshot.layers
-        if not self._layers.absent(ids):
+        if not self._layers.awaited(ids) or (known := self._known(ids)) is None:
             return None
-        there = [one.path for one in self._layers.standing(ids)]
-        texts = [None if there[number] else self._text(ids, number) for number in range(len(ids))]
-        if not all(there[n] or texts[n] is not None or self._has_toc(id) for n, id in enumerate(ids)):
-            return None
+        there, texts = known
         try:
             return [there[n] or os.fspath(self._listing(id, texts[n])) for n, id in enumerate(ids)]
         except Cancelled:
             raise
         except ImgError:  # a broken or dishonest table: the bytes themselves are verified
             return None
+
+    def suffice(self, snapshot: Snapshot) -> bool:
+        """Whether each layer has an outline, as far as is known without reading one."""
+        return self._known(snapshot.layers) is not None
+
+    def _known(self, ids: Sequence[str]) -> tuple[list[str], list[str | None]] | None:
+        """The tree or listing of each layer, or what is remembered of it, or neither where it has a table of contents; None
+        if some layer has nothing at all."""
+        there = [one.path for one in self._layers.standing(ids)]
+        texts = [None if there[number] else self._text(ids, number) for number in range(len(ids))]
+        known = all(there[n] or texts[n] is not None or self._has_toc(id) for n, id in enumerate(ids))
+        return (there, texts) if known else None
 
     def _text(self, ids: Sequence[str], number: int) -> str | None:
         """What is remembered of a layer, by itself or over those below it."""

@@ -11,6 +11,7 @@ from img_frontends.document.convert import convert
 from img_frontends.document.flat import flatten
 from img_frontends.document.include import Read, load
 from img_frontends.document.lower import goal_of, lower
+from img_frontends.document.paths import pathed
 
 Answer = Callable[[FrontendRequest, Resolver, Read], Report]
 
@@ -128,4 +129,5 @@ def answer(name: str, request: FrontendRequest, resolver: Resolver, read: Read) 
     call = CALLS.get(ALIASES.get(short, short))
     if call is None:
         raise UsageError(f"a document can't be asked for {name!r}", hint=f"one of {', '.join(CALLS)}")
-    return call(request, resolver, read)
+    with pathed(request, resolver, read):
+        return call(request, resolver, read)

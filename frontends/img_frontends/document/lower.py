@@ -24,6 +24,7 @@ from img_frontends.document.flat import Flat, flatten
 from img_frontends.document.include import Read, load
 from img_frontends.document.instructions import at, of_arg, of_from, of_setting, of_step
 from img_frontends.document.model import Document, Target
+from img_frontends.document.paths import pathed
 from img_frontends.document.promises import promises
 
 ESCAPE = "\\"
@@ -31,8 +32,8 @@ ESCAPE = "\\"
 
 def lower(request: FrontendRequest, resolver: Resolver, read: Read) -> Definition:
     """Raises `FrontendError`, and what the resolver raises."""
-    document = load(request, resolver, read)
-    return lower_document(document, request, resolver)
+    with pathed(request, resolver, read):
+        return lower_document(load(request, resolver, read), request, resolver)
 
 
 def lower_document(document: Document, request: FrontendRequest, resolver: Resolver) -> Definition:

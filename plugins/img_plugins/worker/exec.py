@@ -115,7 +115,7 @@ def _run(host: Host, node: Exec, step: dict[str, Any], memory: int | None, start
     if host.cancelled and reply.get("status") != 0:
         raise Cancelled
     if "failed" in reply:
-        raise _not_started(node, *reply["failed"])
+        raise not_started(node, *reply["failed"])
     limited = Limited(host, node)
     limited.tell(reply)
     if reply["status"]:
@@ -161,7 +161,7 @@ def _killed() -> str:
     )
 
 
-def _not_started(node: Exec, stage: str, number: int, text: str, name: str) -> StepFailed | BackendError:
+def not_started(node: Exec, stage: str, number: int, text: str, name: str) -> StepFailed | BackendError:
     """Why the process never ran, in words for the one who wrote the build file, or who runs the machine."""
     command = node.argv[0]
     place = node.notes.place

@@ -90,7 +90,7 @@ CASES = [
     ("from: base\nsteps:\n  - copy: [a, b]\n    timeout: 5s\n", 4, 14, "only a run has timeout", ""),
     ("from: base\nsteps:\n  - run: x\n    timeout: 5 years\n", 4, 14, "expected a duration", ""),
     ("from: base\nsteps:\n  - run: x\n    timeout: $T\n", 4, 14, "invalid timeout", "a duration"),
-    ("from: base\nsteps:\n  - run: x\n    cache: false\n", 4, 12, "cache can't be kept", ""),
+    ("from: base\nsteps:\n  - user: x\n    cache: false\n", 4, 12, "user has no cache", "leave it out"),
     (
         "from: base\nsteps:\n  - write: {path: /a, text: b}\n    resources: {memory: 2g}\n",
         4,
