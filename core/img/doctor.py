@@ -17,17 +17,12 @@ from typing import Any
 
 from img.errors import BackendError
 from img.ports import Availability, Report
+from img.sandbox.idmap import why
 
 Facts = Mapping[str, Any]
 
 _PROBE = "import sys; sys.path.insert(0, {root!r}); from img.sandbox.probe import main; main({work!r})"
 _SYS_ADMIN = 1 << 21
-_FILE_CAPABILITIES = (
-    "in the container's image: chmod u-s /usr/bin/new?idmap && setcap cap_setuid+ep /usr/bin/newuidmap && "
-    "setcap cap_setgid+ep /usr/bin/newgidmap, as podman's and BuildKit's own images have it; or --cap-add SYS_ADMIN"
-)
-"""A setuid root newuidmap acts as root, which is not the owner of the namespace; with capabilities it acts as the user."""
-_SETID = 1 << 6 | 1 << 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +60,10 @@ class Ability:
 def abilities(facts: Facts) -> tuple[Ability, ...]:
     """Limits of steps, and the network that leads outside only."""
     found = []
-    for flag, (why, remedy) in facts.get("limits", {}).items():
+    for flag, (lack, remedy) in facts.get("limits", {}).items():
         watched = flag != "--cpus"
-        how = "a cgroup" if not why else "a watchdog, which is coarse" if watched else ""
-        found.append(Ability(flag, how, (Lack(f"a cgroup: {why}", remedy),) if why else ()))
+        how = "a cgroup" if not lack else "a watchdog, which is coarse" if watched else ""
+        found.append(Ability(flag, how, (Lack(f"a cgroup: {lack}", remedy),) if lack else ()))
     if "network" in facts:
         found.append(_sandbox(facts["network"]))
     return tuple(found)
@@ -232,22 +227,10 @@ def _restricted(facts: Facts) -> Lack:
 
 def _ids(facts: Facts) -> Lack:
     """Why newuidmap gives no range of ids."""
-    reason = facts["ids"]["reason"]
-    if not reason.endswith("failed"):
-        return Lack(reason, facts["ids"]["remedy"])
-    if facts["no_new_privs"]:
-        remedy = (
-            "securityContext: {allowPrivilegeEscalation: true}; docker run without --security-opt no-new-privileges"
-        )
-        return Lack(f"{reason}: no_new_privs is set, so that it gains nothing", remedy)
-    if facts["bounding"] & _SETID != _SETID:
-        remedy = (
-            "docker run --cap-add SETUID --cap-add SETGID; securityContext: {capabilities: {add: [SETUID, SETGID]}}"
-        )
-        return Lack(f"{reason}: the container lacks the capabilities SETUID and SETGID", remedy)
-    if not facts["bounding"] & _SYS_ADMIN:
-        return Lack(f"{reason}: it is setuid root, and root in this container lacks SYS_ADMIN", _FILE_CAPABILITIES)
-    return Lack(reason, facts["ids"]["remedy"])
+    reason, remedy = facts["ids"]["reason"], facts["ids"]["remedy"]
+    if reason.endswith("failed"):
+        reason, remedy = why(reason, "", facts["no_new_privs"], facts["bounding"])
+    return Lack(reason, remedy)
 
 
 def _disk(said: str) -> Iterator[Lack]:

@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -236,4 +237,5 @@ def _write(cache: Path, key: list[Any], registry: Registry) -> None:
         part.write_text(json.dumps(document))
         os.replace(part, cache)
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
