@@ -63,10 +63,28 @@ def docker_host(ground: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def newer(ground: Path) -> Iterator[str]:
+    """DOCKER_HOST of a dockerd with BuildKit 0.25."""
+    folder = ground / "newer"
+    folder.mkdir()
+    with servers.buildkit(bases.buildkit_root(), folder) as running:
+        yield running.host
+
+
+@pytest.fixture(scope="session")
 def containerd(ground: Path) -> Iterator[str]:
     folder = ground / "containerd-backend"
     folder.mkdir()
     with servers.containerd(folder) as sock:
+        yield sock
+
+
+@pytest.fixture(scope="session")
+def newer_containerd(ground: Path) -> Iterator[str]:
+    """The socket of a containerd 2.1, with this machine's runc."""
+    folder = ground / "newer-containerd"
+    folder.mkdir()
+    with servers.containerd(folder, bases.buildkit_root() / "usr" / "bin") as sock:
         yield sock
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from types import MappingProxyType
 
-from img.ir.nodes import Diff, Exec, Link, Merge, Node
+from img.ir.nodes import Copy, Diff, Exec, Link, Merge, Node, Scratch
 from img.ir.values import HOSTNAME, Bind, CacheDir, Confinement, Mount, Network, Secret, Security, Ssh
 
 WORDS = MappingProxyType(
@@ -18,6 +18,7 @@ WORDS = MappingProxyType(
         "mount.bind": "a mount of the files of another step",
         "mount.cache": "a cache mount",
         "mount.secret": "a secret",
+        "mount.secret.env": "a secret in a variable",
         "mount.ssh": "an ssh agent",
         "mount.tmpfs": "a tmpfs mount",
         "mount.tmpfs.size": "a tmpfs mount with a limit",
@@ -34,6 +35,8 @@ WORDS = MappingProxyType(
         "resources.cpu": "a share of the processors",
         "resources.pids": "a limit of processes",
         "resources.timeout": "a limit of time",
+        "files.patterns": "a copy by patterns, as of --exclude and --parents",
+        "files.modes": "a mode in letters",
         "files.link": "a symbolic link as a step",
         "files.merge": "files of several steps laid over each other",
         "files.diff": "the difference of two steps",
@@ -46,6 +49,10 @@ QUALITIES = MappingProxyType(
         "logs.whole": "all that a step writes is kept, however much it is",
         "proc": "a /proc of the step's own, and with it /dev/stdout, /dev/stderr and /dev/fd",
         "mount.cache.live": "steps that share a cache at one time see each other's files",
+        "mounts.traceless": "mount points that the image lacks are not in the result",
+        "xattrs": "extended attributes of all kinds are kept, not only capabilities",
+        "files.excludes.named": "what the path of a copy names itself can be excluded too",
+        "files.remove.strict": "to remove what is not there is an error",
     }
 )
 """What no step asks for, and yet tells backends apart."""
@@ -57,6 +64,10 @@ def needs(node: Node, network: str = "") -> frozenset[str]:
     """The abilities that making `node` takes; `network` is what a step gets that does not say."""
     if isinstance(node, Exec):
         return frozenset(_of_step(node, network))
+    if isinstance(node, Copy):
+        return frozenset(_of_copy(node))
+    if isinstance(node, Merge) and sum(not isinstance(layer, Scratch) for layer in node.layers) < 2:
+        return frozenset()
     files = {Link: "files.link", Merge: "files.merge", Diff: "files.diff"}
     return frozenset(name for kind, name in files.items() if isinstance(node, kind))
 
@@ -70,6 +81,13 @@ def lacking(nodes: Iterable[Node], abilities: frozenset[str], network: str = "")
 def _rank(name: str) -> tuple[int, str]:
     names = list(WORDS)
     return (names.index(name) if name in WORDS else len(names), name)
+
+
+def _of_copy(node: Copy) -> Iterator[str]:
+    if node.excludes or node.parents:
+        yield "files.patterns"
+    if node.mode and not node.mode.isdigit():
+        yield "files.modes"
 
 
 def _of_step(node: Exec, network: str) -> Iterator[str]:
@@ -89,6 +107,8 @@ def _of_mount(mount: Mount) -> Iterator[str]:
             yield "mount.cache"
         case Secret():
             yield "mount.secret"
+            if mount.env:
+                yield "mount.secret.env"
         case Ssh():
             yield "mount.ssh"
         case _:

@@ -11,6 +11,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -25,6 +26,8 @@ KEY_LIMIT = 100 << 10
 """Bytes of the largest key file."""
 SECONDS = 20
 """How long the agent's programs may take to answer."""
+UNREACHED = 2
+"""What ssh-add exits with if there is no agent to speak to (ssh-add(1))."""
 
 _SOLVE = "install openssh-client, or give the socket of an agent that holds the keys"
 
@@ -80,8 +83,9 @@ class _KeyAgent:
             raise
 
     def _wait(self, id: str) -> None:
+        """Until it answers: its socket is there before anything listens at it."""
         deadline = time.monotonic() + SECONDS
-        while not os.path.exists(self.socket):
+        while not _answers(self.socket):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise UsageError(f"ssh {id!r}: the ssh-agent for its keys did not start", hint=_SOLVE)
             time.sleep(0.005)
@@ -94,16 +98,21 @@ class _KeyAgent:
         except OSError as error:
             raise UsageError(f"ssh {id!r}: the key {key} can't be read: {error.strerror}") from error
         environment = {"SSH_AUTH_SOCK": self.socket, "SSH_ASKPASS_REQUIRE": "never", "HOME": self._folder}
-        done = subprocess.run(
-            [program, "-q", "-"],
-            input=data if len(data) <= KEY_LIMIT else b"",
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,
-            timeout=SECONDS,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [program, "-q", "-"],
+                input=data if len(data) <= KEY_LIMIT else b"",
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
+                timeout=SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise UsageError(f"ssh {id!r}: {program} did not answer within {SECONDS} s", hint=_SOLVE) from error
+        if done.returncode == UNREACHED:
+            raise UsageError(f"ssh {id!r}: {program} does not reach the agent that was started for it", hint=_SOLVE)
         if done.returncode:
             hint = "a key with a passphrase has to be in an agent: add it there, and give the agent's socket"
             raise UsageError(f"ssh {id!r}: {key} is not a private key that can be used as it is", hint=hint)
@@ -117,6 +126,15 @@ class _KeyAgent:
         self._process.kill()
         self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 def _end(pid: int) -> None:

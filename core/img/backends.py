@@ -36,10 +36,15 @@ def for_nodes(engine: Engine, name: str, pending: Callable[[], Sequence[Node]]) 
     takes an ability which the backend lacks: its name, which backends have it, and the node's place."""
     nodes = pending()
     found, worker = _chosen(engine, name, nodes)
-    missing = _lacking(engine, found, worker, nodes)
-    if missing:
-        raise _refusal(engine, found, worker, missing)
+    require(engine, found, worker, nodes)
     return worker
+
+
+def require(engine: Engine, name: str, backend: Worker | GraphBackend, nodes: Sequence[Node]) -> None:
+    """Raises `BackendError` for the first of the `nodes` that takes an ability which the backend `name` lacks."""
+    missing = _lacking(engine, name, backend, nodes)
+    if missing:
+        raise _refusal(engine, name, backend, missing)
 
 
 def _chosen(engine: Engine, name: str, nodes: Sequence[Node]) -> tuple[str, Worker]:
@@ -87,7 +92,7 @@ def probed(engine: Engine, name: str) -> Availability:
 # --- abilities -----------------------------------------------------------------------------------------------------
 
 
-def abilities(name: str, worker: Worker) -> frozenset[str]:
+def abilities(name: str, worker: Worker | GraphBackend) -> frozenset[str]:
     """What the backend `name` says it can do here. Raises `PluginError` for one that does not say."""
     found = getattr(worker, "abilities", None)
     if not isinstance(found, frozenset):
@@ -95,11 +100,13 @@ def abilities(name: str, worker: Worker) -> frozenset[str]:
     return found
 
 
-def _lacking(engine: Engine, name: str, worker: Worker, nodes: Sequence[Node]) -> list[tuple[Node, str]]:
+def _lacking(engine: Engine, name: str, worker: Worker | GraphBackend, nodes: Sequence[Node]) -> list[tuple[Node, str]]:
     return lacking(nodes, abilities(name, worker), engine.settings.get("network", "")) if nodes else []
 
 
-def _refusal(engine: Engine, name: str, worker: Worker, missing: Sequence[tuple[Node, str]]) -> BackendError:
+def _refusal(
+    engine: Engine, name: str, worker: Worker | GraphBackend, missing: Sequence[tuple[Node, str]]
+) -> BackendError:
     """Why nothing runs: the first step that lacks something, and who has it."""
     node, ability = missing[0]
     title = node.notes.title or node.step
@@ -112,7 +119,7 @@ def _refusal(engine: Engine, name: str, worker: Worker, missing: Sequence[tuple[
     )
 
 
-def _remedies(engine: Engine, name: str, worker: Worker, ability: str) -> list[str]:
+def _remedies(engine: Engine, name: str, worker: Worker | GraphBackend, ability: str) -> list[str]:
     """Other backends that have the ability, and what would give it to this one."""
     others = [other for other in _in_order(engine) if other != name]
     able = [other for other in others if _has(engine, other, ability)]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from img import backends
 from img.engine import Engine
 from img.errors import ImgError, UsageError
 from img.ir.definition import Definition
@@ -61,14 +62,16 @@ class Farm:
 
     def snapshots(self, engine: Engine, definition: Definition, cache: Cache) -> Sequence[Snapshot]:
         """What every target yields; none if nothing is to come back. The backend is not asked for what the store knows,
-        unless something else is wanted of it. Raises what `GraphBackend.solve` raises, and `ImgError` if a step ran that
-        ``--expect-cached`` wants to be cached."""
+        unless something else is wanted of it, and not for what it says it can't do. Raises `BackendError` for a step that
+        takes such an ability, what `GraphBackend.solve` raises, and `ImgError` if a step ran that ``--expect-cached`` wants
+        to be cached."""
         goals = [target.root for target in definition.targets]
         cache.pin_all(goals)
         known = [snapshot for goal in goals if (snapshot := cache.goal(goal)) is not None]
         if len(known) == len(goals) and not self.own and not self.options.cache_to:
             tell_cached(engine.emit, topological(goals))
             return known
+        backends.require(engine, self.name, self.backend, topological(goals))
         engine.store.sweep()
         engine.busy = True
         try:

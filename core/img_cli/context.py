@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,7 +33,8 @@ def check_stacking(name: str) -> None:
 
 def open_session(extra: Mapping[str, str] | None = None) -> Session:
     """A session as the environment and the global options want it."""
-    registry = Registry.discover(disabled(), root())
+    with redirect_stdout(sys.stderr):  # plugins that print while they are imported are not the command's answer
+        registry = Registry.discover(disabled(), root())
     for name, reason in registry.broken.items():
         print(f"warning: the plugin {name} is left out: {reason}", file=sys.stderr)
     return Session(root(), settings(registry, extra or {}), registry)

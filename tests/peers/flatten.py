@@ -49,6 +49,10 @@ def flatten(source: str, folder: Path) -> Flat:
     return Flat(files, config, len(manifest["layers"]))
 
 
+Known = dict[str, tuple[dict[str, File], dict[str, float]]]
+"""Files and times of first layers, by the digests of these."""
+
+
 class Whole(NamedTuple):
     """An image of an OCI layout: `Flat`, and when each file was modified."""
 
@@ -56,8 +60,16 @@ class Whole(NamedTuple):
     times: dict[str, float]
 
 
-def read_layout(folder: Path) -> Whole:
-    """The one image of an OCI image layout on disk, without any tool."""
+def read_archive(archive: Path, folder: Path, known: Known | None = None) -> Whole:
+    """The same of an archive of such a layout, by way of a new folder."""
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder)
+    return read_layout(folder, known)
+
+
+def read_layout(folder: Path, known: Known | None = None) -> Whole:
+    """The one image of an OCI image layout on disk, without any tool. What the first layer of many images holds is read once
+    if they share `known`."""
     blobs = folder / "blobs" / "sha256"
 
     def blob(descriptor: dict[str, Any]) -> Path:
@@ -68,8 +80,15 @@ def read_layout(folder: Path) -> Whole:
     files: dict[str, File] = {}
     times: dict[str, float] = {}
     layers = manifest["layers"] or []
-    for layer in layers:
-        _apply(blob(layer), files, times)
+    for number, layer in enumerate(layers):
+        if number == 0 and known is not None:
+            if layer["digest"] not in known:
+                _apply(blob(layer), files, times)
+                known[layer["digest"]] = dict(files), dict(times)
+            first = known[layer["digest"]]
+            files, times = dict(first[0]), dict(first[1])
+        else:
+            _apply(blob(layer), files, times)
     config = json.loads(blob(manifest["config"]).read_bytes())
     return Whole(Flat(files, config, len(layers)), {name: times[name] for name in files})
 
@@ -143,3 +162,15 @@ def differences(ours: dict[str, File], theirs: dict[str, File], allowed: tuple[s
         if left != right:
             found.append(f"{name}: img {left}, peer {right}")
     return found
+
+
+STUBS = ("dev", "proc", "sys", "run", "tmp/a", "etc/hosts", "etc/resolv.conf", "etc/hostname")
+"""Mount points that BuildKit leaves behind in the image; docs/explanation/differences.md."""
+
+
+def check_same(one: Whole, other: Whole) -> None:
+    """Hold an image against BuildKit's: the same files and configuration, in as many layers, whatever is in each."""
+    assert differences(one.flat.files, other.flat.files, STUBS) == []
+    left, right = dict(one.flat.config), dict(other.flat.config)
+    assert len(left.pop("rootfs")["diff_ids"]) == len(right.pop("rootfs")["diff_ids"])
+    assert left == right

@@ -175,8 +175,8 @@ def buildkit(root: Path, ground: Path) -> Iterator[BuildKit]:
 
 
 @contextlib.contextmanager
-def containerd(folder: Path) -> Iterator[str]:
-    """Debian's containerd with a socket and folders of its own; yields the socket."""
+def containerd(folder: Path, programs: Path = Path("/usr/bin")) -> Iterator[str]:
+    """Debian's containerd with a socket and folders of its own; yields the socket. `programs` is where it and its shim are."""
     sock, config = folder / "containerd.sock", folder / "containerd.toml"
     config.write_text(
         f'version = 2\nroot = "{folder}/root"\nstate = "{folder}/state"\n'
@@ -186,7 +186,13 @@ def containerd(folder: Path) -> Iterator[str]:
     def ready() -> bool:
         return subprocess.run(["ctr", "-a", str(sock), "version"], capture_output=True, check=False).returncode == 0
 
-    with running(["containerd", "-c", str(config)], folder / "containerd.log", ready):
+    own = folder / "bin"
+    own.mkdir(exist_ok=True)
+    for name in ("containerd", "containerd-shim-runc-v2"):
+        (own / name).unlink(missing_ok=True)
+        (own / name).symlink_to(programs / name)
+    env = {"PATH": f"{own}:/usr/sbin:/usr/bin:/sbin:/bin"}
+    with running([f"{own}/containerd", "-c", str(config)], folder / "containerd.log", ready, env):
         yield str(sock)
 
 

@@ -5,13 +5,16 @@ Three of them install with apt, pip and npm from wherever this machine does.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
+import subprocess
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from tests.peers import bases
+from tests.peers import bases, builders
 
 EPOCH = "1700000000"
 
@@ -96,6 +99,9 @@ FILES = {
 LARGE = ("pip", "npm", "setcap")
 """Those that stand on the base with pip, npm and setcap."""
 
+OPENING = ("opened",)
+"""Those that write to what a runtime mounts at /etc/hosts and /etc/resolv.conf: BuildKit lets nobody."""
+
 AT_ONCE = 4
 
 SCRIPT = """
@@ -130,15 +136,15 @@ def context(folder: Path, small: str, large: str) -> Path:
     return folder
 
 
-def script(tool: str, options: str, context: Path, out: Path) -> str:
-    """What builds them all into `out`."""
+def script(tool: str, options: str, context: Path, out: Path, names: Iterable[str] = FILES) -> str:
+    """What builds them all, or those of the `names`, into `out`."""
     found = SCRIPT
     words = {
         "TOOL": tool,
         "OPTIONS": options,
         "CONTEXT": context,
         "OUT": out,
-        "NAMES": " ".join(FILES),
+        "NAMES": " ".join(names),
         "AT_ONCE": AT_ONCE,
     }
     for name, value in words.items():
@@ -146,14 +152,14 @@ def script(tool: str, options: str, context: Path, out: Path) -> str:
     return found
 
 
-def outcome(printed: str, out: Path) -> dict[str, str]:
+def outcome(printed: str, out: Path, names: Iterable[str] = FILES) -> dict[str, str]:
     """The manifest digest of each, from what the script printed. Fails with the logs of those that failed."""
     words = [line.split() for line in printed.splitlines()]
     ended = {line[0]: line[1] for line in words if len(line) == 2 and line[0] in FILES}
-    assert len(ended) == len(FILES), f"it did not come to an end:\n{printed}"
-    failed = [name for name in FILES if ended[name] != "0"]
+    assert set(ended) == set(names), f"it did not come to an end:\n{printed}"
+    failed = [name for name in ended if ended[name] != "0"]
     assert not failed, "\n".join(f"{name}: {(out / f'{name}.log').read_text()[-2000:]}" for name in failed)
-    return {name: manifest(out / f"{name}.tar") for name in FILES}
+    return {name: manifest(out / f"{name}.tar") for name in ended}
 
 
 def manifest(archive: Path) -> str:
@@ -163,3 +169,38 @@ def manifest(archive: Path) -> str:
         assert index is not None
         found: str = json.load(index)["manifests"][0]["digest"]
     return found
+
+
+def here(context: Path, out: Path, flags: str, env: dict[str, str], names: Iterable[str] = FILES) -> dict[str, str]:
+    """Build them all on this machine itself, as root, into a new folder; the digest of each."""
+    out.mkdir()
+    out.chmod(0o777)
+    known = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "IMG_ROOT": f"{out}/s",
+        "SOURCE_DATE_EPOCH": EPOCH,
+    }
+    argv = ["bash", "-c", script(str(builders.TOOL), flags, context, out, names)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env={**known, **env}, timeout=600, cwd="/")
+    found = outcome(done.stdout, out, names)
+    subprocess.run(["rm", "-rf", f"{out}/s"], check=True)
+    return found
+
+
+def wanted(context: Path, out: Path, shared: Path) -> dict[str, str]:
+    """What chroot makes of them as root on this machine; `shared` is a file of all processes of one run, of which the first
+    builds."""
+    with Path(f"{shared}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            found = here(context, out, "--backend chroot", {})
+            shutil.rmtree(out)
+            shared.write_text(json.dumps(found))
+        known: dict[str, str] = json.loads(shared.read_text())
+        return known
+
+
+def shared(folders: Path) -> Path:
+    """A place that all processes of one run know; `folders` is pytest's for this process."""
+    return (folders.parent if "PYTEST_XDIST_WORKER" in os.environ else folders) / "twelve"

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,6 @@ import pytest
 from tests.peers import bases, builders, doors, flatten, guarded, servers
 
 pytestmark = pytest.mark.real
-
-STUBS = ("dev", "proc", "sys", "run", "tmp/a", "etc/hosts", "etc/resolv.conf", "etc/hostname")
-"""Mount points that BuildKit leaves behind in the image; docs/explanation/differences.md."""
 
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
 
@@ -128,22 +124,6 @@ def _here(work: Path, context: Path, *words: str) -> flatten.Whole:
     return flatten.read_layout(out)
 
 
-def _same(one: flatten.Whole, other: flatten.Whole) -> None:
-    assert flatten.differences(one.flat.files, other.flat.files, STUBS) == []
-    left, right = dict(one.flat.config), dict(other.flat.config)
-    assert len(left.pop("rootfs")["diff_ids"]) == len(right.pop("rootfs")["diff_ids"])
-    assert left == right
-
-
-@pytest.fixture(scope="session")
-def newer(ground: Path) -> Iterator[str]:
-    """DOCKER_HOST of a dockerd with BuildKit 0.25."""
-    folder = ground / "newer"
-    folder.mkdir()
-    with servers.buildkit(bases.buildkit_root(), folder) as running:
-        yield running.host
-
-
 @pytest.fixture(params=["20.10", "0.25"])
 def host(request: pytest.FixtureRequest) -> str:
     found: str = request.getfixturevalue("docker_host" if request.param == "20.10" else "newer")
@@ -152,35 +132,41 @@ def host(request: pytest.FixtureRequest) -> str:
 
 def test_the_same_tree_and_configuration(busybox: str, work: Path, host: str) -> None:
     context = _context(work, busybox)
-    _same(_built(work, host, context, "--build-arg", "WORD=second"), _here(work, context, "--build-arg", "WORD=second"))
+    flatten.check_same(
+        _built(work, host, context, "--build-arg", "WORD=second"), _here(work, context, "--build-arg", "WORD=second")
+    )
 
 
 def test_what_newer_ones_can_do(busybox: str, work: Path, newer: str) -> None:
     context = _context(work, busybox, NEWER)
     secret = ("--secret", f"id=word,src={context}/word")
-    _same(_built(work, newer, context, *secret), _here(work, context, *secret))
+    flatten.check_same(_built(work, newer, context, *secret), _here(work, context, *secret))
 
 
 def test_other_frontends(busybox: str, work: Path, host: str) -> None:
     context = _context(work, busybox)
     (context / "Dockerfile").unlink()
-    _same(_built(work, host, context), _here(work, context))
+    flatten.check_same(_built(work, host, context), _here(work, context))
 
 
 @pytest.mark.parametrize(
     ("lines", "line", "word"),
     [
-        ("FROM @BASE@\nRUN true\nCOPY --link plain /p\n", 3, "mergeop"),
-        ("FROM @BASE@\nCOPY --exclude=*2 dir /e/\n", 2, "file.copy.includeexcludepatterns"),
-        ("FROM @BASE@\nCOPY --chmod=u=rwX dir /e/\n", 2, "history.filter"),
+        ("FROM @BASE@\nRUN true\nCOPY --link plain /p\n", 3, "files.merge"),
+        ("FROM @BASE@\nCOPY --exclude=*2 dir /e/\n", 2, "files.patterns"),
+        ("FROM @BASE@\nCOPY --chmod=u=rwX dir /e/\n", 2, "files.modes"),
+        ("FROM @BASE@\nRUN true\nRUN --security=insecure true\n", 3, "security.insecure"),
+        ("FROM @BASE@\nRUN true\nRUN --device=a.b/c=d,required true\n", 3, "devices"),
     ],
 )
 def test_an_older_one_is_not_asked_for_what_it_can_t_do(
     busybox: str, work: Path, docker_host: str, lines: str, line: int, word: str
 ) -> None:
-    done = _img(work, docker_host, "--progress", "json", str(_context(work, busybox, lines)))
+    words = ["--allow", "security.insecure", "--allow", "device", "--progress", "json"]
+    done = _img(work, docker_host, *words, str(_context(work, busybox, lines)))
     assert done.returncode == 1
-    assert f"Dockerfile:{line}:" in done.stderr and f"can't do this ({word})" in done.stderr
+    assert f"Dockerfile:{line}:" in done.stderr and f"({word}), which the backend buildkit lacks here" in done.stderr
+    assert "--backend chroot has it" in done.stderr
     assert builders.ran(done) == []
 
 

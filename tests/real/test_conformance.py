@@ -32,12 +32,34 @@ class TestCrun(BackendConformance):
 
 
 class TestContainerd(BackendConformance):
+    """2.1; over Debian's 1.6 are `test_containerd` and `test_twelve`."""
+
     backend = "containerd"
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def address(cls, containerd: str) -> None:
-        cls.settings = {"containerd_address": containerd}
+    def address(cls, newer_containerd: str) -> None:
+        cls.settings = {"containerd_address": newer_containerd}
+
+
+class TestBuildkit(BackendConformance):
+    """Debian's dockerd's."""
+
+    backend = "buildkit"
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def address(cls, docker_host: str) -> None:
+        cls.settings = {"buildkit_address": docker_host.replace("unix://", "docker://"), "network": "host"}
+
+
+class TestNewerBuildkit(BackendConformance):
+    backend = "buildkit"
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def address(cls, newer: str) -> None:
+        cls.settings = {"buildkit_address": newer.replace("unix://", "docker://"), "network": "host"}
 
 
 THIRD_PARTY = """

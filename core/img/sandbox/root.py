@@ -67,6 +67,7 @@ def lay_out(step: dict[str, Any], memory: int | None = None) -> None:
     if step.get("root"):
         os.mkdir(f"{step['work']}/root")
         libc.mount(step["root"], f"{step['work']}/root", "", libc.MS_BIND)
+        libc.restrict(f"{step['work']}/root", read_only=False, no_devices=not step.get("insecure"))
         return
     overlay(step["work"], step["lower"], step["upper"], 0 if step.get("insecure") else libc.MS_NODEV)
 

@@ -132,6 +132,7 @@ def disk_error(error: OSError, place: Path) -> StoreError:
             f"no space left on the disk of {place}",
             hint="free some space, or name a folder on another disk with --state or IMG_ROOT; nothing was lost",
         )
-    return StoreError(
-        f"{error.filename or place}: {error.strerror or error}", hint="check the store's disk, owner and mode"
-    )
+    hint = "check the store's disk, owner and mode"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT):
+        hint = f"set IMG_ROOT to a folder that the user {os.geteuid()} may write to, or HOME to one that is theirs"
+    return StoreError(f"the store {place}: {error.filename or place}: {error.strerror or error}", hint=hint)

@@ -10,12 +10,15 @@ from img.ir.nodes import Exec
 
 ARGUMENT = 32 * os.sysconf("SC_PAGE_SIZE")
 """Bytes of the longest argument or variable that Linux takes, with its zero byte: MAX_ARG_STRLEN of execve(2)."""
+MOST = 6 << 20
+"""Bytes for all arguments and variables with their pointers that Linux takes at most, whatever the limits are (execve(2))."""
 
 
-def check_lengths(node: Exec) -> None:
-    """Raises `StepFailed` for arguments and variables that no kernel takes."""
+def check_lengths(node: Exec, room: int = 0) -> None:
+    """Raises `StepFailed` for arguments and variables that the kernel does not take; `room` is for those of another machine,
+    whose limits are not known."""
     sizes = [len(os.fsencode(text)) + 1 for text in _texts(node)]
-    if max(sizes) > ARGUMENT or sum(sizes) + 8 * len(sizes) > _room(node):
+    if max(sizes) > ARGUMENT or sum(sizes) + 8 * len(sizes) > (room or _room(node)):
         raise too_long(node)
 
 
@@ -28,7 +31,7 @@ def _room(node: Exec) -> int:
     """Bytes for all arguments and variables with their pointers: a quarter of the stack, within bounds (execve(2))."""
     own = resource.getrlimit(resource.RLIMIT_STACK)[0]
     stack = next((limit.soft for limit in node.confinement.limits if limit.name == "stack"), own)
-    return max(128 << 10, 6 << 20 if stack < 0 else min(6 << 20, stack // 4))
+    return max(128 << 10, MOST if stack < 0 else min(MOST, stack // 4))
 
 
 def too_long(node: Exec) -> StepFailed:

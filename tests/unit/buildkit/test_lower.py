@@ -225,7 +225,10 @@ def test_network(network: Network, build: str, asked: int) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"devices": (Device("vendor.com/class=a"),)}, "the device vendor.com/class=a can't be asked of BuildKit"),
+        (
+            {"devices": (Device("vendor.com/class=a", True),)},
+            "the device vendor.com/class=a can't be asked of BuildKit",
+        ),
         ({"proxies": (("RSYNC_PROXY", "p"),)}, "RSYNC_PROXY"),
     ],
 )

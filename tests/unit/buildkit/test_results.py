@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from img_plugins.backends.buildkit.api import content_pb2 as content
 from img_plugins.backends.buildkit.api import control_pb2 as control
 from img_plugins.backends.buildkit.incoming import Incoming
 from img_plugins.backends.buildkit.lower import lower
-from img_plugins.backends.buildkit.status import Watch
+from img_plugins.backends.buildkit.status import Solving, Watch
 
 
 @pytest.fixture
@@ -187,14 +188,13 @@ def vertex(name: str, group: str = "", **fields: Any) -> control.StatusResponse:
     return control.StatusResponse(vertexes=[made])
 
 
-def watched(*messages: control.StatusResponse) -> tuple[list[str], Watch]:
+def watched(*messages: control.StatusResponse) -> tuple[list[str], Solving]:
     """The kinds of the events, in order; ``OP`` in a message stands for the step's op."""
     step = Exec(Source("docker-image", "a@sha256:" + "a" * 64), ("x",), notes=Notes("RUN x"))
     graph = lower(Target(step, {}, "linux/amd64"))
     name = next(digest for digest, nodes in graph.nodes.items() if step in nodes)
     host = Host()
-    watch = Watch(host)  # type: ignore[arg-type]
-    watch.follow(graph)
+    watch = Watch(host).follow(graph)  # type: ignore[arg-type]
     for message in messages:
         for one in message.vertexes:
             one.digest = one.digest.replace("OP", name)
@@ -232,7 +232,7 @@ def test_each_step_is_told_once(messages: list[control.StatusResponse], kinds: l
     ("error", "status", "words"),
     [
         ('process "x" did not complete successfully: exit code: 7', 7, "failed with exit code 7"),
-        ("executor failed running [x]: exit code: 137", 137, "failed with signal 9"),
+        ("executor failed running [x]: exit code: 137", 137, "failed with exit code 137 (signal 9)"),
         ("secret a: not found", 1, "secret a: not found"),
     ],
 )
@@ -248,3 +248,48 @@ def test_a_failure_has_its_status_and_its_last_lines(error: str, status: int, wo
 def test_a_cancelled_neighbour_is_not_the_reason() -> None:
     _, watch = watched(vertex("OP"), vertex("OP", error="exit code: 137: context canceled: context canceled"))
     assert watch.failure() is None
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "words"),
+    [
+        (
+            b'runc run failed: unable to start container process: exec: "x": executable file not found',
+            127,
+            "x: not found",
+        ),
+        (b'runc run failed: unable to start container process: exec: "x": permission denied', 126, "x: Permission"),
+        (
+            b"runc run failed: unable to start container process: stat /nowhere: no such file",
+            1,
+            "can't be started: .*/nowhere",
+        ),
+        (b"exec x: a program's own words", 1, "failed with exit code 1"),
+        (b"said before\nrunc run failed: unable to start container process: exec: no", 1, "failed with exit code 1"),
+    ],
+)
+def test_a_process_that_never_ran(said: bytes, status: int, words: str) -> None:
+    log = control.StatusResponse(logs=[control.VertexLog(vertex="OP", stream=2, msg=said)])
+    failure = watched(vertex("OP"), log, vertex("OP", error="exit code: 1"))[1].failure()
+    assert failure is not None and re.search(words, failure.message), failure
+    assert getattr(failure, "status", 1) == status
+
+
+def test_a_step_that_two_solves_wait_for_is_told_once() -> None:
+    """By the one that began; should that be cut short, by the other."""
+    step = Exec(Source("docker-image", "a@sha256:" + "a" * 64), ("x",), notes=Notes("RUN x"))
+    graph = lower(Target(step, {}, "linux/amd64"))
+    name = next(digest for digest, nodes in graph.nodes.items() if step in nodes)
+    host = Host()
+    watch = Watch(host)  # type: ignore[arg-type]
+    one, other = watch.follow(graph), watch.follow(graph)
+    for solve in (one, other):
+        solve.take(vertex(name))
+    one.take(control.StatusResponse(logs=[control.VertexLog(vertex=name, stream=1, msg=b"word")]))
+    other.take(control.StatusResponse(logs=[control.VertexLog(vertex=name, stream=1, msg=b"word")]))
+    assert [type(event).__name__ for event in host.events] == [STARTED, "StepLog"]
+    one.finish()
+    other.take(vertex(name, completed=True))
+    other.finish()
+    assert [type(event).__name__ for event in host.events] == [STARTED, "StepLog", DONE]
+    assert watch.ran == [step]

@@ -12,7 +12,7 @@ import pytest
 from img import backends
 from img.abilities import ALL, WORDS, lacking, needs
 from img.errors import BackendError, Place, PluginError
-from img.ir.nodes import Diff, Exec, Link, Merge, Mkdir, Node, Scratch
+from img.ir.nodes import Copy, Diff, Exec, Link, Merge, Mkdir, Node, Scratch
 from img.ir.values import (
     Bind,
     CacheDir,
@@ -51,7 +51,12 @@ def run(
         (EMPTY, ""),
         (Mkdir(EMPTY, "/a"), ""),
         (Link(EMPTY, "/a", "b"), "files.link"),
-        (Merge((EMPTY, EMPTY)), "files.merge"),
+        (Merge((Mkdir(EMPTY, "/a"), Mkdir(EMPTY, "/b"))), "files.merge"),
+        (Merge((EMPTY, Mkdir(EMPTY, "/b"))), ""),
+        (Copy(EMPTY, EMPTY, ("a",), "/b", mode="640"), ""),
+        (Copy(EMPTY, EMPTY, ("a",), "/b", mode="u=rw"), "files.modes"),
+        (Copy(EMPTY, EMPTY, ("a",), "/b", excludes=("c",)), "files.patterns"),
+        (run(EMPTY, Secret("s", "", "S")), "run mount.secret mount.secret.env"),
         (Diff(EMPTY, EMPTY), "files.diff"),
         (run(), "run"),
         (run(EMPTY, Bind(EMPTY, "/m")), "run mount.bind"),

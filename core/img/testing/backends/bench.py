@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import pytest
@@ -20,6 +20,7 @@ from img.events import Event, StepLog, StepStarted
 from img.ir.definition import Definition, Target
 from img.ir.nodes import Copy, Exec, Node, Scratch, Source
 from img.ir.values import Notes
+from img.ir.walk import topological
 from img.oci.platform import host_platform
 from img.request import Options
 from img.session import Session
@@ -34,6 +35,10 @@ PASSWD = "root:x:0:0:root:/root:/bin/sh\nwww:x:33:33:www:/var:/bin/sh\n"
 GROUP = "root:x:0:\nwww:x:33:\nextra:x:44:www\n"
 BASE = Copy(Scratch(), Source("local", "base"), (".",), "/", notes=Notes("the base"))
 """What every step stands on: busybox under all its names, and two users."""
+
+
+MOUNTED = ("/dev/shm", "/proc", "/sys/fs/cgroup", "/etc/hosts", "/etc/resolv.conf")
+"""Mount points of every step."""
 
 
 class Found(NamedTuple):
@@ -132,11 +137,17 @@ class Bench:
             return dict(_read(stream.read()))
 
     def made(self, node: Node, **options: Any) -> dict[str, Found]:
-        """The entries that the result has and the base has not, or has otherwise (but for times)."""
+        """The entries that the result has and the base has not, or has otherwise (but for times), and without mount points
+        if the backend says that it leaves some."""
         before = self._before or {path: found._replace(mtime=0) for path, found in self.tree(BASE).items()}
         self._before = before
         found = self.tree(node, **options)
-        return {path: one for path, one in found.items() if before.get(path) != one._replace(mtime=0)}
+        left = frozenset() if "mounts.traceless" in self.abilities else mount_points(node)
+        return {
+            path: one
+            for path, one in found.items()
+            if before.get(path) != one._replace(mtime=0) and not (path in left and one.data == b"")
+        }
 
     @contextmanager
     def given(self, ability: str, node: Node, **options: Any) -> Iterator[bool]:
@@ -154,6 +165,15 @@ class Bench:
     def close(self) -> None:
         self.session.close()
         shutil.rmtree(self.place, ignore_errors=True)
+
+
+def mount_points(node: Node) -> frozenset[str]:
+    """Where something is mounted in the steps that make a node, with the folders above."""
+    steps = [one for one in topological([node]) if isinstance(one, Exec)]
+    paths = {*MOUNTED, *(mount.target for one in steps for mount in one.mounts)} if steps else set()
+    return frozenset(
+        os.fspath(above) for path in paths for above in (PurePosixPath(path), *PurePosixPath(path).parents)
+    )
 
 
 def target(node: Node) -> Target:

@@ -127,11 +127,8 @@ class MountCases:
     # --- secret ----------------------------------------------------------------------------------------------
 
     def test_a_secret_is_seen_and_left_nowhere(self, bench: Bench) -> None:
-        script = (
-            "stat -c '%a %u %g' /run/secrets/word; wc -c < /run/secrets/word; "
-            'test "$WORD" = "$(cat /run/secrets/word)" && touch /tmp/made'
-        )
-        node = mounted(script, Secret("word", "/run/secrets/word", "WORD", 0o440, 33, 44, required=True), user="www")
+        script = "stat -c '%a %u %g' /run/secrets/word; wc -c < /run/secrets/word; touch /tmp/made"
+        node = mounted(script, Secret("word", "/run/secrets/word", "", 0o440, 33, 44, required=True), user="www")
         given = {"word": SecretSource("value", WORD)}
         with bench.given("mount.secret", node, secrets=given) as able:
             if able:
@@ -139,6 +136,18 @@ class MountCases:
                 assert seen.output().decode().split() == ["440", "33", "44", str(len(WORD))]
                 assert WORD not in repr(seen.events)
                 assert set(bench.made(node, secrets=given)) == {"/tmp/made"}
+                assert not _holding(bench.place / "store", WORD.encode())
+
+    def test_a_secret_in_a_variable(self, bench: Bench) -> None:
+        script = 'test "$WORD" = "$(cat /run/secrets/word)" && echo ${#WORD}; touch /made'
+        node = mounted(script, Secret("word", "/run/secrets/word", "WORD", required=True))
+        given = {"word": SecretSource("value", WORD)}
+        with bench.given("mount.secret.env", node, secrets=given) as able:
+            if able:
+                seen = bench.build(node, secrets=given)
+                assert seen.output().decode() == f"{len(WORD)}\n"
+                assert WORD not in repr(seen.events)
+                assert set(bench.made(node, secrets=given)) == {"/made"}
                 assert not _holding(bench.place / "store", WORD.encode())
 
     def test_a_secret_that_the_build_was_not_given(self, bench: Bench) -> None:

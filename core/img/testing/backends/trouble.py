@@ -113,8 +113,8 @@ class TroubleCases:
 
 def _wanting(ability: str) -> Node | None:
     """Steps whose last takes the ability; None if only a case of its own can say how."""
-    from img.ir.nodes import Diff, Link, Merge
-    from img.ir.values import Confinement, Device, Network, Security, Tmpfs
+    from img.ir.nodes import Copy, Diff, Link, Merge
+    from img.ir.values import Confinement, Device, Limit, Network, Secret, Security, Tmpfs
 
     first = sh("echo first", Mkdir(BASE, "/first"))
     wanting: dict[str, Node] = {
@@ -126,6 +126,11 @@ def _wanting(ability: str) -> Node | None:
         "security.insecure": sh("true", first, confinement=Confinement(security=Security.INSECURE)),
         "hostname": sh("true", first, confinement=Confinement(hostname="other")),
         "devices": sh("true", first, devices=(Device("a.b/c=d", True),)),
+        "rlimits": sh("true", first, confinement=Confinement(limits=(Limit("nofile", 10, 10),))),
+        "shm_size": sh("true", first, confinement=Confinement(shm_size=1 << 20)),
+        "mount.secret.env": sh("true", first, mounts=(Secret("s", "", "S"),)),
+        "files.patterns": Copy(BASE, first, ("/first",), "/f", excludes=("x",)),
+        "files.modes": Copy(BASE, first, ("/first",), "/f", mode="u=rwX"),
         "files.link": Link(first, "/l", "f"),
         "files.merge": Merge((first, BASE)),
         "files.diff": Diff(BASE, first),

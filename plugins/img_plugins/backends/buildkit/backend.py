@@ -7,15 +7,37 @@ exporters instead, and nothing comes back for it.
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import cached_property
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from img.abilities import ALL
 from img.errors import BackendError, ImgError, UsageError
 from img.ports import Availability, GraphBuild, Host, Made
 from img_plugins.backends.buildkit.address import Address, address_of
+from img_plugins.backends.buildkit.lower_files import SYMBOLIC
 
-LACKS = frozenset({"devices", "network.sandbox", "logs.whole"})
-"""Beside limits of resources."""
+if TYPE_CHECKING:
+    from img_plugins.backends.buildkit.rpc import Client
+
+LACKS = frozenset({"devices", "network.sandbox", "logs.whole", "mounts.traceless", "xattrs", "files.excludes.named"})
+"""What no BuildKit has, beside limits of resources."""
+LATER = {
+    "mount.secret.env": "exec.secretenv",
+    "mount.tmpfs.size": "exec.mount.tmpfs.size",
+    "shm_size": "exec.mount.tmpfs.size",
+    "rlimits": "exec.meta.ulimit",
+    "files.patterns": "file.copy.includeexcludepatterns",
+    "files.modes": SYMBOLIC,
+    "files.link": "file.symlink.create",
+    "files.merge": "mergeop",
+    "files.diff": "diffop",
+    "files.remove.strict": "file.symlink.create",  # a name of its own it has not: those that have this one are mended
+}
+"""Abilities that BuildKit did not always have, and the capability by which a daemon says that it has each."""
+GRANTED = ("network.host", "security.insecure")
+"""Abilities that are entitlements: the daemon's configuration grants them."""
 INSTALL = "pip install 'img-build[buildkit]'"
 PROBE = 5
 """Seconds that a daemon has for saying that it is there."""
@@ -27,10 +49,12 @@ class BuildkitBackend:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    @property
+    @cached_property
     def abilities(self) -> frozenset[str]:
-        """What LLB can say. Whether the daemon knows it too, and grants it, it is asked before anything runs."""
-        return frozenset(name for name in ALL - LACKS if not name.startswith("resources."))
+        """What LLB can say and the daemon knows and grants; if it does not answer, what LLB can say."""
+        able = frozenset(name for name in ALL - LACKS if not name.startswith("resources."))
+        address = self._found[0]
+        return able if address is None else able - _lacking(address)
 
     def probe(self) -> Availability:
         return self._found[1]
@@ -41,14 +65,16 @@ class BuildkitBackend:
             address = address_of(self._host.settings)
         except UsageError as error:
             return None, Availability(False, error.message, error.hint)
+        if find_spec("grpc") is None:
+            return None, Availability(False, "the module grpc is not installed", INSTALL)
+        if address is None:
+            remedy = "set IMG_BUILDKIT_ADDRESS, e.g. to docker:// or unix:///run/buildkit/buildkitd.sock"
+            return None, Availability(False, "no address of a BuildKit is set", remedy)
         try:
             import grpc  # noqa: F401
             from google.protobuf import message  # noqa: F401
         except ImportError as error:
             return None, Availability(False, f"the module {error.name or 'grpc'} is not installed", INSTALL)
-        if address is None:
-            remedy = "set IMG_BUILDKIT_ADDRESS, e.g. to docker:// or unix:///run/buildkit/buildkitd.sock"
-            return None, Availability(False, "no address of a BuildKit is set", remedy)
         from img_plugins.backends.buildkit.dial import program
 
         if missing := program(address):
@@ -83,3 +109,24 @@ class BuildkitBackend:
         if address is None:
             raise BackendError(f"the backend buildkit does not work here: {found.reason}", hint=found.remedy)
         return Building(self._host, address, build).run()
+
+
+def _lacking(address: Address) -> frozenset[str]:
+    """The abilities that the daemon does not have."""
+    from img_plugins.backends.buildkit.rpc import Client
+
+    try:
+        with closing(Client(address)) as client:
+            known = client.capabilities()
+            refused = {name for name in GRANTED if not _grants(client, name)}
+    except ImgError:
+        return frozenset()  # what it then can't do, it says of the graph
+    return frozenset(name for name, capability in LATER.items() if capability not in known) | refused
+
+
+def _grants(client: Client, entitlement: str) -> bool:
+    try:
+        client.capabilities(entitlement)
+    except BackendError:
+        return False
+    return True

@@ -1,9 +1,10 @@
-"""One build on a daemon: its targets one after the other over one connection."""
+"""One build on a daemon: its targets side by side over one connection."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 
 from img.errors import FileError, UsageError
 from img.files.folder import FolderTree
@@ -24,6 +25,7 @@ from img_plugins.backends.buildkit.rpc import Client
 from img_plugins.backends.buildkit.serve import Offered
 from img_plugins.backends.buildkit.solve import Cache, Job, fetch
 from img_plugins.backends.buildkit.status import Watch
+from img_plugins.backends.buildkit.together import side_by_side
 from img_plugins.registry.auth import IDENTITY
 from img_plugins.registry.auth import Secret as Login
 
@@ -45,7 +47,7 @@ class Building:
         parts = [self._lowered(target, caches) for target in self._targets]
         with closing(Client(self._address)) as client:
             job = Job(self._host, client, Watch(self._host), caches[0], caches[1])
-            snapshots = [fetch(job, *part) for part in parts] if build.results else []
+            snapshots = side_by_side([partial(fetch, job, *part) for part in parts], job.stop) if build.results else []
             exported = [own.export(job, *parts[0], attrs) for attrs in build.outputs]
         return Made(tuple(snapshots), tuple(job.watch.ran), tuple(exported))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from img.ir.nodes import Exec
 from img.ir.values import Bind, CacheDir, Confinement, Mount, Network, Secret, Security, Sharing, Ssh, Tmpfs
 from img_plugins.backends.buildkit.lower import NOTHING, refused
+from img_plugins.worker.lengths import MOST, check_lengths
 
 if TYPE_CHECKING:
     from img_plugins.backends.buildkit.api import ops_pb2 as pb
@@ -43,7 +44,7 @@ def _isolate(lowering: Lowering, run: pb.ExecOp, node: Exec, needs: list[str]) -
 
     asked = node.confinement.network.value
     network = lowering.network if asked == Network.DEFAULT.value else asked
-    modes = {"": pb.UNSET, "sandbox": pb.UNSET, "host": pb.HOST, "none": pb.NONE}
+    modes = {"": pb.UNSET, "host": pb.HOST, "none": pb.NONE}
     if network not in modes:
         raise refused(node, f"the network {network} can't be asked of BuildKit")
     run.network = modes[network]
@@ -58,9 +59,11 @@ def _isolate(lowering: Lowering, run: pb.ExecOp, node: Exec, needs: list[str]) -
 
 
 def _check(node: Exec) -> None:
-    """Raises `BackendError` for what an ExecOp can't say."""
-    if node.devices:
-        raise refused(node, f"the device {node.devices[0].name} can't be asked of BuildKit")
+    """Raises `BackendError` for what an ExecOp can't say, `StepFailed` for more text than any process can have."""
+    check_lengths(node, MOST)
+    for device in node.devices:
+        if device.required:  # one that is not is done without, as where it is not there
+            raise refused(node, f"the device {device.name} can't be asked of BuildKit")
     usual = Confinement()
     for part in dataclasses.fields(node.confinement):
         if part.name not in KNOWN and getattr(node.confinement, part.name) != getattr(usual, part.name):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from img_plugins.backends.buildkit.api import control_pb2 as control
 
 SERVICE = "moby.buildkit.v1.Control"
+GATEWAY = "moby.buildkit.v1.frontend.LLBBridge"
+BUILD = "buildkit-controlapi-buildid"
+"""The field of a call's metadata that says in which build a frontend asks."""
 MESSAGE = 64 << 20
 """Bytes of a message at most: a graph with heredocs may be large."""
 OPTIONS = (("grpc.max_receive_message_length", MESSAGE), ("grpc.max_send_message_length", MESSAGE))
@@ -82,6 +87,34 @@ class Client:
             return str(call(control.InfoRequest(), timeout=dial.SECONDS).buildkitVersion.version)
         except grpc.RpcError:
             return ""
+
+    def capabilities(self, entitlement: str = "") -> frozenset[str]:
+        """The names of what LLB may hold, as a frontend is told them: in a build without a graph, that the `entitlement` is
+        asked for too. Raises `BackendError` if the daemon does not grant it."""
+        import grpc
+
+        from img_plugins.backends.buildkit.api import control_pb2 as control
+        from img_plugins.backends.buildkit.api import gateway_pb2 as gateway
+
+        ref, ended = secrets.token_hex(16), threading.Event()
+        asked = self._channel.unary_unary(
+            f"/{GATEWAY}/Ping",
+            request_serializer=gateway.PingRequest.SerializeToString,
+            response_deserializer=gateway.PongResponse.FromString,
+        )
+        build = self.solve(control.SolveRequest(Ref=ref, Entitlements=[entitlement] if entitlement else []))
+        answer = asked.future(gateway.PingRequest(), metadata=[(BUILD, ref)], timeout=dial.SECONDS)
+        try:
+            for one in (build, answer):  # a refusal ends the build, and the question would wait for it to begin
+                one.add_done_callback(lambda _: ended.set())
+            ended.wait()
+            told: gateway.PongResponse = (answer if answer.done() else build).result()
+            return frozenset(one.ID for one in told.LLBCaps if one.Enabled)
+        except grpc.RpcError as error:
+            raise self.failed(error) from error
+        finally:
+            answer.cancel()
+            build.cancel()
 
     def solve(self, request: control.SolveRequest) -> grpc.Future:
         """Begin to build; cancelling what is returned stops it."""

@@ -7,12 +7,12 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from img.digest import is_digest
-from img.errors import BackendError, Cancelled, ImgError
+from img.errors import BackendError, Cancelled, ImgError, StepFailed
 from img.events import Warning
 from img.ir.definition import Target
 from img.oci.platform import Platform
@@ -21,7 +21,8 @@ from img_plugins.backends.buildkit import dial, results
 from img_plugins.backends.buildkit.lower import Graph, refused
 from img_plugins.backends.buildkit.rpc import Client
 from img_plugins.backends.buildkit.serve import Offered, Session
-from img_plugins.backends.buildkit.status import Watch
+from img_plugins.backends.buildkit.status import Solving, Watch
+from img_plugins.backends.buildkit.together import Stop
 
 if TYPE_CHECKING:
     from img_plugins.backends.buildkit.api import control_pb2 as control
@@ -46,6 +47,12 @@ class Job:
     watch: Watch
     imports: Sequence[Cache] = ()
     exports: Sequence[Cache] = ()
+    stop: Stop = field(default_factory=Stop)
+    """For those that go on when one has failed."""
+
+    @property
+    def stopped(self) -> bool:
+        return self.host.cancelled or self.stop.over
 
 
 def fetch(job: Job, target: Target, graph: Graph, offered: Offered) -> Snapshot:
@@ -57,7 +64,7 @@ def fetch(job: Job, target: Target, graph: Graph, offered: Offered) -> Snapshot:
     made: list[Snapshot] = []
 
     def receive(chunks: Iterable[bytes]) -> None:
-        made.append(results.take(job.host, f"what {job.client.address.text} sent", _watched(job.host, chunks)))
+        made.append(results.take(job.host, f"what {job.client.address.text} sent", _watched(job, chunks)))
 
     offered.receive = receive
     answer = run(job, graph, offered, "oci", {CONFIG: json.dumps(_plain_config(target)), "tar": "false"})
@@ -84,7 +91,7 @@ def _through_dockerd(job: Job, target: Target, graph: Graph, offered: Offered) -
         name = f"{TRANSFER}:{secrets.token_hex(16)}"
         run(job, graph, offered, "moby", {"name": name})
         try:
-            saved = _watched(job.host, dial.saved(job.client.address, name))
+            saved = _watched(job, dial.saved(job.client.address, name))
             return results.take(job.host, f"what {job.client.address.text} gave", saved)
         except BackendError:
             # a build of the same at the same time makes the same image, and may have taken it away with its own name
@@ -94,10 +101,10 @@ def _through_dockerd(job: Job, target: Target, graph: Graph, offered: Offered) -
             _forget(job, name)
 
 
-def _watched(host: Host, chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _watched(job: Job, chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The same bytes, as long as the build goes on. Raises `Cancelled`."""
     for data in chunks:
-        if host.cancelled:
+        if job.stopped:
             raise Cancelled
         yield data
 
@@ -122,7 +129,6 @@ def run(job: Job, graph: Graph, offered: Offered, exporter: str, attrs: Mapping[
     """Build a graph, and hand it to one of the daemon's exporters; returns what that one answers."""
     from img_plugins.backends.buildkit.api import control_pb2 as control
 
-    job.watch.follow(graph)
     with Session(job.client, offered) as session:
         entry = control.CacheOptionsEntry
         request = control.SolveRequest(
@@ -144,41 +150,44 @@ def run(job: Job, graph: Graph, offered: Offered, exporter: str, attrs: Mapping[
 def _solved(job: Job, graph: Graph, offered: Offered, request: control.SolveRequest) -> control.SolveResponse:
     import grpc
 
+    told = job.watch.follow(graph)
     solving = job.client.solve(request)
-    forget = job.host.on_cancel(solving.cancel)
+    forgets = [when(solving.cancel) for when in (job.host.on_cancel, job.stop.then)]
     status = job.client.status(request.Ref)
-    telling = threading.Thread(target=partial(_tell, job.watch, status), name="status", daemon=True)
+    telling = threading.Thread(target=partial(_tell, told, status), name="status", daemon=True)
     telling.start()
     try:
         answer: control.SolveResponse = solving.result()
         return answer
     except (grpc.RpcError, grpc.FutureCancelledError) as error:
         telling.join(LATE)
-        if job.host.cancelled:
+        if job.stopped:
             raise Cancelled from error
-        raise _failure(job, graph, offered, error) from error
+        raise _failure(job, graph, offered, told.failure(), error) from error
     finally:
-        forget()
+        for forget in forgets:
+            forget()
         solving.cancel()
         telling.join(LATE)
         status.cancel()
         telling.join()
-        job.watch.finish()
+        told.finish()
 
 
-def _tell(watch: Watch, status: Iterable[Any]) -> None:
+def _tell(told: Solving, status: Iterable[Any]) -> None:
     import grpc
 
     try:
         for response in status:
-            watch.take(response)
+            told.take(response)
     except grpc.RpcError:
         return  # of a build that never began; the solve says why
 
 
-def _failure(job: Job, graph: Graph, offered: Offered, error: Any) -> ImgError:
+def _failure(
+    job: Job, graph: Graph, offered: Offered, failed: StepFailed | BackendError | None, error: Any
+) -> ImgError:
     """Why a build failed: what we know ourselves, the step that failed, or what the daemon says."""
-    failed = job.watch.failure()
     if offered.trouble:
         ours = offered.trouble[0]
         ours.place = ours.place or (failed.place if failed is not None else None)

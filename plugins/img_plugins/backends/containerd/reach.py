@@ -48,6 +48,11 @@ def connect(address: str, namespace: str) -> Containerd:
 
 def packages() -> Availability | None:
     """What is wrong with the packages of the extra, if anything."""
+    return installed() or usable()
+
+
+def installed() -> Availability | None:
+    """Which package of the extra is not there, if any; without importing them."""
     for package in ("grpc", "google.protobuf"):
         try:
             found = find_spec(package)
@@ -56,6 +61,11 @@ def packages() -> Availability | None:
         if found is None:
             name = {"grpc": "grpcio", "google.protobuf": "protobuf"}[package]
             return Availability(False, f"the Python package {name} is not installed", INSTALL)
+    return None
+
+
+def usable() -> Availability | None:
+    """Why they can't be used, if so."""
     try:
         import img_plugins.backends.containerd.client  # noqa: F401
     except Exception as error:  # protobuf has errors of its own for versions that do not fit
@@ -65,7 +75,7 @@ def packages() -> Availability | None:
 
 def reach(address: str) -> Reached | Availability:
     """Speak to containerd, or say why that does not work and what would help."""
-    missing = packages() or _socket(address)
+    missing = installed() or _socket(address) or usable()  # gRPC takes half a second to import
     if missing is not None:
         return missing
     pid = _peer(address)
