@@ -16,6 +16,26 @@ from tests.peers import bases, servers
 settings.register_profile("img", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("img")
 
+LONGEST_FIRST = (
+    "tests/real/test_podjail",
+    "tests/differential/",
+    "tests/real/test_build",
+    "tests/real/test_con",
+    "tests/real/",
+    "tests/unit/testing/",
+    "tests/",
+)
+"""Where files take minutes, where seconds. Workers take whole files, so short ones at the end keep all of them busy."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first. xdist itself would go by the number of a file's tests, and begin the longest ones last."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((n for n, start in enumerate(LONGEST_FIRST) if item.nodeid.startswith(start)), len(LONGEST_FIRST))
+
+    items.sort(key=rank)
+
 
 @pytest.fixture(scope="session")
 def ground() -> Iterator[Path]:
@@ -75,7 +95,7 @@ def busybox(registry: servers.Registry, ground: Path) -> str:
 
 @pytest.fixture(scope="session")
 def debian(registry: servers.Registry, ground: Path) -> str:
-    return bases.push_debian(registry.host, ground / "debian")
+    return bases.push_debian(registry.host)
 
 
 @pytest.fixture

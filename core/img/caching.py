@@ -15,6 +15,7 @@ from img.ir.nodes import Node
 from img.outputs import layer_groups
 from img.ports import Snapshot
 from img.request import Options
+from img.solver.cachekinds import check_kind
 from img.solver.explain import Slot
 from img.solver.lookup import Cache
 
@@ -40,6 +41,8 @@ class Caching:
         """Raises `UsageError` for what can't be written."""
         self._engine = engine
         self._from = options.cache_from
+        for attrs in options.cache_from:
+            check_kind(engine, attrs)
         self._remotes: Remotes | None = None
         self._failed: set[tuple[tuple[str, str], ...]] = set()
         """Caches that gave wrong bytes once; the second time nothing more is asked of them."""

@@ -17,17 +17,12 @@ from typing import Any
 
 from img.errors import BackendError
 from img.ports import Availability, Report
+from img.sandbox.idmap import why
 
 Facts = Mapping[str, Any]
 
 _PROBE = "import sys; sys.path.insert(0, {root!r}); from img.sandbox.probe import main; main({work!r})"
 _SYS_ADMIN = 1 << 21
-_FILE_CAPABILITIES = (
-    "in the container's image: chmod u-s /usr/bin/new?idmap && setcap cap_setuid+ep /usr/bin/newuidmap && "
-    "setcap cap_setgid+ep /usr/bin/newgidmap, as podman's and BuildKit's own images have it; or --cap-add SYS_ADMIN"
-)
-"""A setuid root newuidmap acts as root, which is not the owner of the namespace; with capabilities it acts as the user."""
-_SETID = 1 << 6 | 1 << 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +60,10 @@ class Ability:
 def abilities(facts: Facts) -> tuple[Ability, ...]:
     """Limits of steps, and the network that leads outside only."""
     found = []
-    for flag, (why, remedy) in facts.get("limits", {}).items():
+    for flag, (lack, remedy) in facts.get("limits", {}).items():
         watched = flag != "--cpus"
-        how = "a cgroup" if not why else "a watchdog, which is coarse" if watched else ""
-        found.append(Ability(flag, how, (Lack(f"a cgroup: {why}", remedy),) if why else ()))
+        how = "a cgroup" if not lack else "a watchdog, which is coarse" if watched else ""
+        found.append(Ability(flag, how, (Lack(f"a cgroup: {lack}", remedy),) if lack else ()))
     if "network" in facts:
         found.append(_sandbox(facts["network"]))
     return tuple(found)
@@ -102,6 +97,7 @@ def rungs(facts: Facts) -> tuple[Rung, ...]:
     return (
         Rung("overlay", "overlayfs as root", tuple(_overlay(facts))),
         Rung("userns", "overlayfs in a user namespace with a range of ids", tuple(_userns(facts))),
+        Rung("plain", "plain copies in namespaces, where overlayfs is refused", tuple(_plain(facts))),
         Rung("one-id", "plain copies in a user namespace with a single id, owners are recorded", tuple(_one_id(facts))),
         Rung("copy", "chroot over plain copies, as uid 0 in a container", tuple(_copy(facts))),
         Rung("assemble", "builds without RUN", (), runs=False),
@@ -117,6 +113,14 @@ def best(ladder: Sequence[Rung]) -> Rung:
 
 
 def _overlay(facts: Facts) -> Iterator[Lack]:
+    yield from _root(facts)
+    if facts["uid"] == 0 and facts["capabilities"] & _SYS_ADMIN and not facts["mounts"]:
+        yield from _disk(facts["overlay"])
+        yield from _masked(facts["proc"])
+
+
+def _root(facts: Facts) -> Iterator[Lack]:
+    """What being root with mounts takes."""
     if facts["uid"] != 0:
         yield Lack(f"img is not root here (uid {facts['uid']})", "securityContext: {runAsUser: 0}, with what follows")
     if facts["alone"]:
@@ -128,9 +132,6 @@ def _overlay(facts: Facts) -> Iterator[Lack]:
         yield Lack("the capability SYS_ADMIN", remedy)
     elif facts["mounts"]:
         yield _refused("mount namespaces", facts["mounts"], facts)
-    elif facts["uid"] == 0:
-        yield from _disk(facts["overlay"])
-        yield from _masked(facts["proc"])
 
 
 def _userns(facts: Facts) -> Iterator[Lack]:
@@ -148,6 +149,16 @@ def _userns(facts: Facts) -> Iterator[Lack]:
     yield from _masked(facts["user_proc"])
 
 
+def _plain(facts: Facts) -> Iterator[Lack]:
+    """The same but the disk, as root or in a user namespace."""
+    if facts["uid"] == 0:
+        yield from _root(facts)
+        if facts["capabilities"] & _SYS_ADMIN and not facts["mounts"]:
+            yield from _masked(facts["proc"])
+        return
+    yield from _userns({**facts, "user_overlay": ""})
+
+
 def _one_id(facts: Facts) -> Iterator[Lack]:
     if facts["uid"] == 0 and not facts["alone"]:
         yield Lack("img is root here", "securityContext: {runAsUser: 1000}, with what follows")
@@ -161,8 +172,6 @@ def _one_id(facts: Facts) -> Iterator[Lack]:
                 "Linux 5.19 or later on x86-64 or arm64; in a container: docker run --security-opt seccomp=unconfined"
             )
             yield Lack(f"recording of owners: {facts['recorder']}", remedy)
-        if not facts["ids"] and not facts["alone"]:
-            yield from _disk(facts["user_overlay"])  # who has a range of ids gets it, and with it whole trees
         yield from _masked(facts["user_proc"])
 
 
@@ -218,22 +227,10 @@ def _restricted(facts: Facts) -> Lack:
 
 def _ids(facts: Facts) -> Lack:
     """Why newuidmap gives no range of ids."""
-    reason = facts["ids"]["reason"]
-    if not reason.endswith("failed"):
-        return Lack(reason, facts["ids"]["remedy"])
-    if facts["no_new_privs"]:
-        remedy = (
-            "securityContext: {allowPrivilegeEscalation: true}; docker run without --security-opt no-new-privileges"
-        )
-        return Lack(f"{reason}: no_new_privs is set, so that it gains nothing", remedy)
-    if facts["bounding"] & _SETID != _SETID:
-        remedy = (
-            "docker run --cap-add SETUID --cap-add SETGID; securityContext: {capabilities: {add: [SETUID, SETGID]}}"
-        )
-        return Lack(f"{reason}: the container lacks the capabilities SETUID and SETGID", remedy)
-    if not facts["bounding"] & _SYS_ADMIN:
-        return Lack(f"{reason}: it is setuid root, and root in this container lacks SYS_ADMIN", _FILE_CAPABILITIES)
-    return Lack(reason, facts["ids"]["remedy"])
+    reason, remedy = facts["ids"]["reason"], facts["ids"]["remedy"]
+    if reason.endswith("failed"):
+        reason, remedy = why(reason, "", facts["no_new_privs"], facts["bounding"])
+    return Lack(reason, remedy)
 
 
 def _disk(said: str) -> Iterator[Lack]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from img.errors import BackendError, Cancelled, ImgError, PluginError, UsageError
+from img.errors import BackendError, Cancelled, ImgError, PluginError, UsageError, in_words
 from img.events import Event, Progress
 from img.plugin.registry import Registry
 from img.store.store import Store
@@ -107,9 +107,8 @@ class Engine:
                     made = make(self)
                 except ImgError:
                     raise
-                except Exception as error:
-                    reason = f"{type(error).__name__}: {error}"
-                    raise PluginError(f"{title} can't be made: {reason}") from error
+                except (Exception, SystemExit) as error:
+                    raise PluginError(f"{title} can't be made: {in_words(error)}") from error
                 if not self.registry.is_ours(kind, name):
                     from img.plugin.guard import guarded
 

@@ -172,3 +172,12 @@ class Cancelled(ImgError):
 
     def __init__(self, message: str = "cancelled", *, hint: str = "", place: Place | None = None) -> None:
         super().__init__(message, hint=hint, place=place)
+
+
+def in_words(error: BaseException) -> str:
+    """A foreign error in one line, without what could move a terminal's cursor: plugins of strangers raise anything."""
+    try:
+        text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    except Exception:
+        text = type(error).__name__
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))[:300]

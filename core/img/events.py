@@ -27,7 +27,8 @@ class StepStarted(NamedTuple):
 
 
 class StepCached(NamedTuple):
-    """The step's result was there already. `words` says in one line by what it was found."""
+    """There is nothing to do for the step: its result is there, or nobody needs it, or it is an image that is known by its
+    digest and fetched when its bytes are wanted. `words` says in one line which."""
 
     step: str
     title: str

@@ -16,6 +16,7 @@ from img.errors import CacheLost, Cancelled, ImgError
 from img.ir.definition import Definition
 from img.ir.nodes import Copy, Node
 from img.ir.walk import topological
+from img.landing import Landing
 from img.mounts import mounts_of
 from img.observe import tell_cached
 from img.ports import Folder, GraphBackend, Snapshot
@@ -26,6 +27,10 @@ from img.solver.lookup import Cache
 
 if TYPE_CHECKING:
     from img.store.store import Store
+
+
+Make = Callable[[Callable[[], None]], Definition]
+"""Makes a graph, and calls what it is given if that takes more than remembering it."""
 
 
 class Making:
@@ -41,14 +46,14 @@ class Making:
     def _store(self) -> Store:
         return self._engine.store
 
-    def one(self, make: Callable[[], Definition], wanted: Sequence[outputs.Output]) -> BuildResult:
+    def one(self, make: Make, wanted: Sequence[outputs.Output]) -> BuildResult:
         """Build what `make` makes, and write it to the outputs `wanted`."""
         backend = backends.graph(self._engine, self._options.backend)
         if backend is not None:
             return self._farm_out(make, wanted, backend)
         caching = Caching(self._engine, self._options)
         mounts = self._engine.cache_mounts = mounts_of(self._engine, self._options)
-        definition = make()
+        definition = make(self._engine.warm)  # the graph is new, so there will be steps to run
         self._begin(definition)
         with limited(self._engine), Ahead(self._engine, definition, wanted) as ahead:
             result = self._finish(definition, caching, wanted, ahead)
@@ -69,12 +74,10 @@ class Making:
                 for one, asked in zip(definitions, wanted, strict=True)
             ]
 
-    def _farm_out(
-        self, make: Callable[[], Definition], wanted: Sequence[outputs.Output], backend: GraphBackend
-    ) -> BuildResult:
+    def _farm_out(self, make: Make, wanted: Sequence[outputs.Output], backend: GraphBackend) -> BuildResult:
         """A build on a backend that takes the whole graph."""
         farm = graphs.Farm.of(self._options, backend, wanted)
-        definition = make()
+        definition = make(lambda: None)
         self._begin(definition)
         with limited(self._engine):
             return farm.result(self._engine, definition, self._cache())
@@ -89,7 +92,7 @@ class Making:
         """Make the goals and write them out. What turns out to be lost from a remote cache is made after all."""
         while True:
             try:
-                solved = self._solve(definition, caching, ahead)
+                solved = self._solve(definition, wanted, caching, ahead)
                 result = outputs.export(self._engine, caching.embed(definition, solved), solved.snapshots, wanted)
                 break
             except CacheLost as error:
@@ -116,11 +119,13 @@ class Making:
         """What the targets of several requests yield."""
         backend = backends.graph(self._engine, self._options.backend)
         if backend is None:
-            return self._solve(joined, Caching(self._engine, self._options), ahead).snapshots
+            return self._solve(joined, wanted, Caching(self._engine, self._options), ahead).snapshots
         farm = graphs.Farm.of(self._options, backend, wanted, alone=False)
         return farm.snapshots(self._engine, joined, self._cache())
 
-    def _solve(self, definition: Definition, caching: Caching, ahead: Ahead) -> Solved:
+    def _solve(
+        self, definition: Definition, wanted: Sequence[outputs.Output], caching: Caching, ahead: Ahead
+    ) -> Solved:
         goals = [target.root for target in definition.targets]
         nodes = topological(goals)
         cache = self._cache()
@@ -136,21 +141,34 @@ class Making:
             cache.remote = remotes = caching.remotes()
             journal.elsewhere = remotes.steps
         self._engine.warm()
+        landing = Landing(self._engine, definition, wanted, lambda: cache.undecided(goals))
+        snapshots = self._run(cache, goals, journal, ahead, landing)
+        self._expected(journal)
+        return Solved(cache, snapshots)
+
+    def _run(
+        self, cache: Cache, goals: Sequence[Node], journal: Journal, ahead: Ahead, landing: Landing
+    ) -> list[Snapshot]:
+        """What the goals yield, by the solver."""
         from img.solver.run import STEPS, Solver
 
-        steps_at_once = int(self._engine.settings.get("steps") or STEPS)
         self._store.sweep()
         self._engine.busy = True
         try:
-            worker = partial(backends.for_nodes, self._engine, self._options.backend, lambda: cache.undecided(goals))
-            room = self._store.blobs.room
-            solver = Solver(cache, worker, self._engine, steps_at_once, journal=journal, room=room, made=ahead.made)
-            snapshots = solver.solve(goals)
+            solver = Solver(
+                cache,
+                partial(backends.for_nodes, self._engine, self._options.backend, lambda: cache.undecided(goals)),
+                self._engine,
+                int(self._engine.settings.get("steps") or STEPS),
+                journal=journal,
+                room=self._store.blobs.room,
+                made=ahead.made,
+                before=landing.before,
+            )
+            return solver.solve(goals)
         finally:
             self._engine.busy = False
             journal.close()
-        self._expected(journal)
-        return Solved(cache, snapshots)
 
     def _cache(self) -> Cache:
         options = self._options
@@ -159,7 +177,7 @@ class Making:
             self._store,
             Sources(self._engine),
             self._select,
-            lambda node: options.no_cache or node.notes.group.lower() in fresh,
+            lambda node: options.no_cache or node.notes.fresh or node.notes.group.lower() in fresh,
         )
 
     def _journal(self, cache: Cache, nodes: Sequence[Node]) -> Journal:

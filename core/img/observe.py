@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
 from typing import NamedTuple
 
+from img.errors import in_words
 from img.events import Event, StepCached, StepLog, Warning
 from img.ir.nodes import Node
 from img.ports import Reporter
@@ -34,7 +35,7 @@ class Feed:
         fallback: Callable[[], Reporter] | None = None,
         patience: float = PATIENCE,
     ) -> None:
-        self.errors: list[Exception] = []
+        self.errors: list[BaseException] = []
         self._fallback = fallback
         authors = [(observer, author(observer)) for observer in observers]
         self._shared = _Lane(self, [observer for observer, name in authors if not name], "", 0)
@@ -140,13 +141,12 @@ class _Lane:
                 observer.close()
             else:
                 observer.handle(event)
-        except Exception as error:
+        except BaseException as error:  # the thread is the observers' own: whatever it is, it is theirs
             self._feed.errors.append(error)
             if observer in self._observers:
                 self._observers.remove(observer)
                 whose = f"the reporter of {self._author}" if self._author else "an observer"
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
-                self._feed.dropped(self, observer, f"{whose} is switched off: {reason}")
+                self._feed.dropped(self, observer, f"{whose} is switched off: {in_words(error)}")
 
 
 def tell_cached(emit: Callable[[Event], None], nodes: Iterable[Node]) -> None:

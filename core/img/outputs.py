@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from img.engine import Engine
 from img.errors import ImgError, UsageError
@@ -41,6 +41,16 @@ def chosen(engine: Engine, options: Options) -> list[Output]:
     return outputs
 
 
+def leaves_base(kind: str, attrs: Mapping[str, str]) -> bool:
+    """Whether an output can do without the bytes of a base's layers: a push that keeps no copy, and packs nothing anew."""
+    kept = kind != "registry" and (kind != "image" or _says(attrs, "store", "true"))
+    return not kept and not _says(attrs, "force-compression")
+
+
+def _says(attrs: Mapping[str, str], name: str, default: str = "false") -> bool:
+    return attrs.get(name, default).lower() in ("true", "1", "")
+
+
 def export(
     engine: Engine, definition: Definition, snapshots: Sequence[Snapshot], outputs: Sequence[Output]
 ) -> BuildResult:
@@ -48,7 +58,8 @@ def export(
     exports = [finished(engine, target, s) for target, s in zip(definition.targets, snapshots, strict=True)]
     done: list[Exported] = [engine.load("exporter", kind).export(exports, attrs) for kind, attrs in outputs]
     facts = {name: value for one in done for name, value in one.facts.items()}
-    names = [name for kind, attrs in outputs if kind == "image" for name in attrs.get("name", "").split(",")]
+    kept = [attrs for kind, attrs in outputs if kind == "image" and _says(attrs, "store", "true")]
+    names = [name for attrs in kept for name in attrs.get("name", "").split(",")]
     found = [(name, engine.store.images.get(name)) for name in names if name]
     images = tuple((name, descriptor.digest) for name, descriptor in found if descriptor is not None)
     return BuildResult(images, tuple(one.line for one in done), definition.warnings, tuple(snapshots), facts)

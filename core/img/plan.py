@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from img.digest import Encodable, digest_of, sha256
@@ -97,14 +98,18 @@ def _answer(found: BaseImage | Source | None) -> str:
     return digest_of(known)
 
 
-def make_definition(engine: Engine, frontend: str, request: FrontendRequest) -> Definition:
-    """The Definition of `request`, from the store if a frontend made it before. Raises what the frontend raises."""
+def make_definition(
+    engine: Engine, frontend: str, request: FrontendRequest, new: Callable[[], None] = lambda: None
+) -> Definition:
+    """The Definition of `request`, from the store if a frontend made it before; if not, `new` is called before the frontend
+    is. Raises what the frontend raises."""
     key = _key(engine, frontend, request)
     known = engine.store.plans.get(key)
     if known is not None:
         recalled = _recall(engine, known)
         if recalled is not None:
             return recalled
+    new()
     answers = Answers(engine)
     definition: Definition = engine.load("frontend", frontend).load(request, answers)
     if not _confides(definition):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from img.engine import Engine
 from img.errors import Cancelled, ImgError, UsageError
 from img.ir.definition import Definition
 from img.ir.values import Confinement, Network
-from img.making import Making
+from img.making import Make, Making
 from img.observe import Feed
 from img.plan import Answers, make_definition
 from img.plugin.offers import Offer
@@ -85,8 +86,11 @@ class Session:
 
     def definition(self, request: Request) -> Definition:
         """The graph of `request`, without building it. Raises `FrontendError`, `RegistryError`, `UsageError`."""
+        return self._definition(request, lambda: None)
+
+    def _definition(self, request: Request, new: Callable[[], None]) -> Definition:
         frontend, asked = self._asked(request, {})
-        return make_definition(self.engine, frontend, asked)
+        return make_definition(self.engine, frontend, asked, new)
 
     def call(self, request: Request, name: str, options: Mapping[str, str] | None = None) -> Report:
         """Ask the frontend a question about the build file (`img.ports.Frontend.call`); nothing is built.
@@ -154,7 +158,7 @@ class Session:
 
     def build(self, request: Request, observers: Sequence[Reporter] = ()) -> BuildResult:
         """Build and export what `request` names. Raises `ImgError`; then nothing half-made is recorded or written."""
-        return self._build(lambda: self.definition(request), request, observers)
+        return self._build(partial(self._definition, request), request, observers)
 
     def build_all(self, requests: Sequence[Request], observers: Sequence[Reporter] = ()) -> list[BuildResult]:
         """Build several requests over one context as one graph: what they share is made once. How it runs (cache,
@@ -195,9 +199,9 @@ class Session:
         self.engine.origins, self.engine.given = {}, {}
         self._given(options)
         self._name = "\n".join(["a definition", *sorted(map(str, self.engine.contexts.values())), *options.tags])
-        return self._build(make, options, observers)
+        return self._build(lambda new: make(), options, observers)
 
-    def _build(self, make: Callable[[], Definition], options: Options, observers: Sequence[Reporter]) -> BuildResult:
+    def _build(self, make: Make, options: Options, observers: Sequence[Reporter]) -> BuildResult:
         with self.observed(observers), deadline(self.engine, options.timeout, self.cancel):
             return self._making(options).one(make, outputs.chosen(self.engine, options))
 

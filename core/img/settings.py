@@ -1,11 +1,12 @@
-"""Where things are, computed from an environment that the caller hands in."""
+"""Sizes and times as words and back, and where things are, computed from an environment that the caller hands in."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from img.errors import UsageError
+from img.errors import StoreError, UsageError
 
 
 def size_of(text: str, name: str) -> int:
@@ -18,6 +19,15 @@ def size_of(text: str, name: str) -> int:
     if match is None:
         raise UsageError(f"invalid {name} {text!r}", hint="a number with b, k, m or g behind it, e.g. 128m")
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
+
+
+def human(count: float) -> str:
+    """Bytes for people, in powers of 1000 as docker shows them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.4g}{unit}"
+        count /= 1000
+    return f"{count:.4g}TB"
 
 
 def seconds_of(text: str, name: str) -> float:
@@ -40,10 +50,17 @@ def seconds_of(text: str, name: str) -> float:
 
 
 def default_root(environ: Mapping[str, str]) -> Path:
-    """The store's folder: ``$IMG_ROOT``, else ``$XDG_DATA_HOME/img``, else ``~/.local/share/img``."""
+    """The store's folder: ``$IMG_ROOT``, else ``$XDG_DATA_HOME/img``, else ``~/.local/share/img``. Raises `StoreError` for a
+    user without any."""
     if root := environ.get("IMG_ROOT"):
         return Path(root)
     if data := environ.get("XDG_DATA_HOME"):
         return Path(data.split(":")[0]) / "img"
-    home = environ.get("HOME")
-    return (Path(home) if home else Path.home()) / ".local" / "share" / "img"
+    try:
+        home = environ.get("HOME") or Path.home()
+    except RuntimeError:
+        raise StoreError(
+            f"there is no folder for the store: HOME is not set, and the user {os.getuid()} is not in /etc/passwd",
+            hint="set IMG_ROOT to a folder that this user may write to",
+        ) from None
+    return Path(home) / ".local" / "share" / "img"

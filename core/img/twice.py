@@ -149,7 +149,7 @@ Side = tuple[Found, OneImage]
 
 def _cause(difference: Difference, all: Sequence[Difference], one: Side, other: Side) -> str:
     if difference.layer < 0:
-        timed = difference.path in ("created", "history")
+        timed = difference.path == "created" or any(name == "created" for name, _, _ in difference.what)
         return "a time stamp: set SOURCE_DATE_EPOCH" if timed else "the configuration"
     if difference.change in ("order", "form"):
         return "the order of files"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import BinaryIO
 
 from img.ambient import surroundings
+from img.errors import UsageError
 from img.plugin.registry import OURS, Registry
 from img.session import Session
 from img.settings import default_root
@@ -17,9 +19,22 @@ state: dict[str, str] = {}
 """Global options of this command line: ``root`` and ``plugins``, set before the command runs."""
 
 
+STACKED = ("auto", "native", "overlayfs", "fuse-overlayfs")
+"""What ``--backend`` before the command took in the img of old: how layers are stacked."""
+
+
+def check_stacking(name: str) -> None:
+    """Take it, and say that it does nothing. Raises `UsageError`."""
+    if name not in STACKED:
+        raise UsageError(f"{name} is not a valid snapshots backend", hint="img build --backend says who runs steps")
+    if name != "auto":
+        print(f"warning: how layers are stacked is found out: --backend {name} does nothing here", file=sys.stderr)
+
+
 def open_session(extra: Mapping[str, str] | None = None) -> Session:
     """A session as the environment and the global options want it."""
-    registry = Registry.discover(disabled(), root())
+    with redirect_stdout(sys.stderr):  # plugins that print while they are imported are not the command's answer
+        registry = Registry.discover(disabled(), root())
     for name, reason in registry.broken.items():
         print(f"warning: the plugin {name} is left out: {reason}", file=sys.stderr)
     return Session(root(), settings(registry, extra or {}), registry)

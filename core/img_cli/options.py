@@ -50,6 +50,7 @@ BUILD: dict[str, tuple[str, str]] = {
     "--network": ("network", ONE),
     "--no-cache": ("no_cache", SWITCH),
     "--no-cache-filter": ("no_cache_filter", MANY),
+    "--no-console": ("no_console", SWITCH),
     "--offline": ("offline", SWITCH),
     "--output": ("output", MANY),
     "-o": ("output", MANY),
@@ -125,7 +126,7 @@ def command_at(arguments: list[str]) -> int:
     """Where the command stands, behind the options that go for all of them; past the end if there is none."""
     at = 0
     while at < len(arguments) and arguments[at].startswith("-"):
-        at += 2 if arguments[at] in ("-s", "--state") else 1
+        at += 2 if arguments[at] in ("-b", "--backend", "-s", "--state") else 1
     return at
 
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TextIO
@@ -14,6 +15,9 @@ from typing import TextIO
 from img.errors import FrontendError, ImgError, Place, StepFailed, UsageError
 
 INTERNAL = 70
+FULL = (errno.ENOSPC, errno.EDQUOT)
+WIDE = 160
+"""The longest source row that is shown whole."""
 
 
 def guarded(arguments: list[str]) -> int:
@@ -33,12 +37,22 @@ def guarded(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except OSError as error:
+        if error.errno not in FULL or debug:
+            return _internal(error, debug)
+        print(f"error: {error.strerror}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
+        print("hint: make room, or write somewhere else", file=sys.stderr)
+        return 1
     except Exception as error:
-        if debug:
-            raise
-        print(f"error: internal error: {type(error).__name__}: {error}", file=sys.stderr)
-        print("hint: run it again with --debug before the command to see where, and report that", file=sys.stderr)
-        return INTERNAL
+        return _internal(error, debug)
+
+
+def _internal(error: Exception, debug: bool) -> int:
+    if debug:
+        raise error
+    print(f"error: internal error: {type(error).__name__}: {error}", file=sys.stderr)
+    print("hint: run it again with --debug before the command to see where, and report that", file=sys.stderr)
+    return INTERNAL
 
 
 def _check_folder() -> None:
@@ -76,6 +90,8 @@ def excerpt(place: Place) -> list[str]:
     """``file:line:column`` and the source, with a caret where it is one line."""
     lines = [f"{place}"]
     rows = place.text.split("\n") if place.text else []
+    if len(rows) == 1 and len(rows[0]) > WIDE:
+        return [*lines, *_window(place)]
     width = len(str(place.line + len(rows)))
     for number, row in enumerate(rows[:12]):
         lines.append(f" {place.line + number:>{width}} | {printable(row)}")
@@ -85,6 +101,15 @@ def excerpt(place: Place) -> list[str]:
     elif len(rows) > 12:
         lines.append(f" {' ' * width} | … {len(rows) - 12} more lines")
     return lines
+
+
+def _window(place: Place) -> list[str]:
+    """What stands around the place in a row that no terminal shows whole."""
+    start = max(place.column - 1 - WIDE // 2, 0)
+    row = printable(place.text[start : start + WIDE].replace("\t", " "))
+    before, after = "…" if start else "", "…" if start + WIDE < len(place.text) else ""
+    lead = " " * (len(f" {place.line} | {before}") + place.column - 1 - start)
+    return [f" {place.line} | {before}{row}{after}", f"{lead}^"]
 
 
 def printable(text: str) -> str:

@@ -34,7 +34,7 @@ def parse_output(text: str) -> dict[str, str]:
     if text == "-":
         _refuse_terminal()
         return {"type": "tar", "dest": "-"}
-    if "=" not in text:
+    if "=" not in text and "," not in text:
         return {"type": "local", "dest": text}
     attrs: dict[str, str] = {}
     for field in next(csv.reader([text]), []):

@@ -30,6 +30,7 @@ def img_offers() -> Iterable[Offer]:
             "images of registries and of the store",
             _ + "sources.docker_image:DockerImageSource",
         ),
+        Offer("source", "stored", "images of the store", _ + "sources.docker_image:StoredImageSource"),
         Offer("source", "oci-layout", "images of an OCI layout", _ + "sources.oci_layout:OciLayoutSource"),
         Offer("source", "http", "a file of an http or https URL", _ + "sources.http:HttpSource"),
         Offer("source", "git", "a commit of a git repository", _ + "sources.git:GitSource"),

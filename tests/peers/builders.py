@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,25 @@ def img(
         )
 
 
+def ok(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command printed that had to end well."""
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def run(*argv: object, **more: Any) -> str:
+    """What another program printed, which had to end well."""
+    done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, check=False, **more)
+    assert done.returncode == 0, (argv, done.stdout, done.stderr)
+    return done.stdout
+
+
+def members(path: Path) -> list[str]:
+    """The names in a tar."""
+    with tarfile.open(path) as archive:
+        return archive.getnames()
+
+
 def events(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     """The events of a run with ``--progress json``."""
     return [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
@@ -55,21 +75,24 @@ def ran(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [title.partition("] ")[2] or title for title in titles]
 
 
-def docker_build(host: str, context: Path, name: str, *extra: str, network: str = "host") -> None:
-    """Build with dockerd's embedded BuildKit, and push."""
+def docker_build(host: str, context: Path, archive: Path, *extra: str, network: str = "host") -> str:
+    """Build with dockerd's embedded BuildKit, and save; returns where the image is. Pushing would compress it."""
     env = {**os.environ, "DOCKER_BUILDKIT": "1", "DOCKER_HOST": host}
-    argv = [DOCKER, "build", "--network", network, "-t", name, *extra, str(context)]
-    _run(argv, env)
-    _run([DOCKER, "push", name], env)
+    name = f"{archive.stem}:saved"
+    _run([DOCKER, "build", "--network", network, "-t", name, *extra, str(context)], env)
+    _run([DOCKER, "save", "-o", str(archive), name], env)
+    _run([DOCKER, "rmi", name], env)
+    return f"docker-archive:{archive}"
 
 
-def buildah_build(folder: Path, context: Path, name: str, *extra: str) -> None:
-    """Build with buildah in chroot isolation, and push."""
-    storage = ["--root", str(folder / "storage"), "--runroot", str(folder / "run"), "--storage-driver", "vfs"]
+def buildah_build(folder: Path, context: Path, layout: Path, *extra: str) -> str:
+    """Build with buildah in chroot isolation, and copy to a layout; returns where the image is."""
+    storage = ["--root", str(folder / "storage"), "--runroot", str(folder / "run"), "--storage-driver", "overlay"]
     argv = ["buildah", *storage, "bud", "--isolation", "chroot", "--tls-verify=false", "--layers=false"]
-    _run([*argv, "--signature-policy", str(policy(folder)), "-t", name, *extra, str(context)])
-    argv = ["buildah", *storage, "push", "--tls-verify=false", "--signature-policy", str(policy(folder))]
-    _run([*argv, name, f"docker://{name}"])
+    _run([*argv, "--signature-policy", str(policy(folder)), "-t", layout.name, *extra, str(context)])
+    argv = ["buildah", *storage, "push", "--disable-compression", "--signature-policy", str(policy(folder))]
+    _run([*argv, layout.name, f"oci:{layout}:saved"])
+    return f"oci:{layout}:saved"
 
 
 def policy(folder: Path) -> Path:

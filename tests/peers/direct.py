@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from img.ir.definition import Definition, Target
 from img.ir.nodes import Exec, Node, Source
 from img.ir.values import Notes
@@ -73,6 +75,10 @@ class Answer:
     threads: list[str]
 
 
+both = pytest.mark.parametrize("user", [False, True], ids=["root", "user"])
+"""For tests that build as root and as the ordinary user."""
+
+
 def base(name: str) -> Source:
     """The image `name` of the tests' registry, as a node."""
     argv = ["skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}", f"docker://{name}"]
@@ -84,6 +90,13 @@ def step(root: Node, script: str, **how: Any) -> Exec:
     """A step that runs a shell script."""
     env = (("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), *how.pop("env", ()))
     return Exec(root, ("/bin/sh", "-ec", script), env, notes=Notes(title=f"RUN {script}"), **how)
+
+
+def file(path: Path, text: str) -> str:
+    """Write a file that every user may read; returns its path."""
+    path.write_text(text)
+    path.chmod(0o644)
+    return str(path)
 
 
 def start(

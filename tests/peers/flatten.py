@@ -7,6 +7,7 @@ import hashlib
 import json
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,6 +94,7 @@ def read_layout(folder: Path, known: Known | None = None) -> Whole:
 
 
 def _apply(path: Path, files: dict[str, File], times: dict[str, float] | None = None) -> None:
+    folders = {folder for name in files for folder in _above(name)}
     raw = path.read_bytes()[:2]
     opener = {b"\x1f\x8b": gzip.open, b"\x28\xb5": zstd.open}.get(raw, open)
     with opener(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
@@ -106,12 +108,19 @@ def _apply(path: Path, files: dict[str, File], times: dict[str, float] | None = 
                 files.pop(hidden, None)
                 _remove_below(files, hidden)
             elif name not in ("", "."):
-                if not member.isdir() and name in files and files[name].kind == tarfile.DIRTYPE:
+                if not member.isdir() and name in folders:
                     _remove_below(files, name)
+                folders.update(_above(name))
                 files[name] = _file(archive, member, files)
                 if times is not None:
                     first = member.linkname.strip("/").removeprefix("./")
                     times[name] = times[first] if member.islnk() else member.mtime
+
+
+def _above(name: str) -> Iterator[str]:
+    """The folders that `name` is in."""
+    while name := name.rpartition("/")[0]:
+        yield name
 
 
 def _remove_below(files: dict[str, File], folder: str) -> None:

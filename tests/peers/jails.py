@@ -121,3 +121,16 @@ def run(
     return subprocess.run(
         [*argv, image, "bash", "-c", script], capture_output=True, text=True, check=False, timeout=timeout
     )
+
+
+def mounted(
+    host: str, image: str, script: str, folders: dict[Path, str], store: Path, flags: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run a script of sh in a container where ``img`` is this machine's own, which is mounted: as uid 0 under dockerd's
+    defaults, unless `flags` say otherwise. `image` has the libraries that Python takes."""
+    argv = [builders.DOCKER, "-H", host, "run", "--rm", "--network=host", *flags, "-e", f"IMG_ROOT={store}", "-w", "/"]
+    for folder, how in {builders.TOOL.parent.parent: "ro", Path("/usr"): "ro", **folders}.items():
+        argv += ["-v", f"{folder}:{folder}:{how}"]
+    script = f'img() {{ {builders.TOOL} "$@"; }}\n{script}'
+    command = [*argv, image, "sh", "-c", script]
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=300)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import socket
@@ -39,65 +40,78 @@ VOLATILE = (
 """What package managers write differently each time: logs, caches with times in them, and compiled bytecode."""
 
 
+Peers = Callable[[str], dict[str, flatten.Flat]]
+
+
+@pytest.fixture(scope="module")
+def peers(debian: str, busybox: str, docker_host: str, ground: Path) -> Peers:
+    """What docker and buildah make of a case, built once."""
+
+    @functools.cache
+    def made(case: str) -> dict[str, flatten.Flat]:
+        folder = ground / f"peers-{case}"
+        (folder / "context").mkdir(parents=True)
+        context = CASES[case](folder / "context", debian, busybox)
+        places = {
+            "docker": builders.docker_build(docker_host, context, folder / "docker.tar"),
+            "buildah": builders.buildah_build(folder, context, folder / "layout"),
+        }
+        found = {peer: flatten.flatten(place, folder / peer) for peer, place in places.items()}
+        subprocess.run(["rm", "-rf", str(folder)], check=True)
+        return found
+
+    return made
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("case", list(CASES))
 @pytest.mark.parametrize("user", [False, True], ids=["root", "user"])
 def test_same_files_and_config_as_the_peers(
-    case: str,
-    user: bool,
-    registry: Registry,
-    debian: str,
-    busybox: str,
-    docker_host: str,
-    ground: Path,
-    work: Path,
+    case: str, user: bool, registry: Registry, debian: str, busybox: str, peers: Peers, ground: Path, work: Path
 ) -> None:
     context = work / "context"
     context.mkdir()
     CASES[case](context, debian, busybox)
-    if user:
-        builders.readable_by_user(context)
-    name = f"{registry.host}/{case}"
-    tag = f"{name}:img-{'user' if user else 'root'}"
+    tag = f"{registry.host}/{case}:img-{'user' if user else 'root'}"
     store = ground / f"store-{'user' if user else 'root'}"
     store.mkdir(exist_ok=True)
     if user:
+        builders.readable_by_user(context)
         shutil.chown(store, builders.USER, builders.USER)
-    done = builders.img("build", "-t", tag, "--progress", "json", str(context), root=store, user=user)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert builders.ran(done)
 
-    seen = len(registry.requests())
-    again = builders.img("build", "-t", tag, "--progress", "json", str(context), root=store, user=user)
-    assert again.returncode == 0, again.stderr[-3000:]
-    assert builders.ran(again) == []
-    assert registry.requests()[seen:] == []
-    for path in context.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            os.utime(path)
-    touched = builders.img("build", "-t", tag, "--progress", "json", str(context), root=store, user=user)
-    assert builders.ran(touched) == []
-
+    _built_once(registry, context, tag, store, user)
     pushed = builders.img("push", tag, root=store, user=user)
     assert pushed.returncode == 0, pushed.stderr
-    subprocess.run(["skopeo", "inspect", "--tls-verify=false", f"docker://{tag}"], check=True, capture_output=True)
-    ours = flatten.flatten(f"docker://{tag}", work / "ours")
-    _unpack_with_umoci(tag, work / "umoci")
+    layout = work / "layout"
+    argv = ["skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", f"docker://{tag}", f"oci:{layout}:x"]
+    subprocess.run(argv, check=True, capture_output=True)
+    subprocess.run(["umoci", "unpack", "--image", f"{layout}:x", str(work / "bundle")], check=True, capture_output=True)
 
-    peers = {"docker": f"{name}:docker", "buildah": f"{name}:buildah"}
-    if not user:
-        builders.docker_build(docker_host, context, peers["docker"])
-        folder = ground / "buildah"
-        folder.mkdir(exist_ok=True)
-        builders.buildah_build(folder, context, peers["buildah"])
-    for peer, place in peers.items():
-        theirs = flatten.flatten(f"docker://{place}", work / peer)
+    ours = flatten.read_layout(layout).flat
+    for peer, theirs in peers(case).items():
         skip = (*STUBS, *(VOLATILE if case == "python" else ()))
         found = flatten.differences(_plain(ours.files), _plain(theirs.files), skip)
         if peer == "buildah":
             found = [line for line in found if not _of_buildah(line)]
         assert found == []
         _same_config(ours.config, theirs.config, peer)
+
+
+def _built_once(registry: Registry, context: Path, tag: str, store: Path, user: bool) -> None:
+    """Build, and twice more: nothing runs again, nothing is asked of the registry, also when files have new times."""
+    argv = ("build", "-t", tag, "--progress", "json", str(context))
+    done = builders.img(*argv, root=store, user=user)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert builders.ran(done)
+    seen = len(registry.requests())
+    again = builders.img(*argv, root=store, user=user)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert builders.ran(again) == []
+    assert registry.requests()[seen:] == []
+    for path in context.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            os.utime(path)
+    assert builders.ran(builders.img(*argv, root=store, user=user)) == []
 
 
 def _plain(files: dict[str, flatten.File]) -> dict[str, flatten.File]:
@@ -122,15 +136,6 @@ def _same_config(ours: dict, theirs: dict, peer: str) -> None:  # type: ignore[t
     for key in ("architecture", "os"):
         assert ours[key] == theirs[key]
     assert len(ours["rootfs"]["diff_ids"]) == sum(1 for entry in ours["history"] if not entry.get("empty_layer"))
-
-
-def _unpack_with_umoci(tag: str, folder: Path) -> None:
-    folder.mkdir()
-    layout = f"oci:{folder}/layout:x"
-    argv = ["skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", f"docker://{tag}", layout]
-    subprocess.run(argv, check=True, capture_output=True)
-    argv = ["umoci", "unpack", "--image", f"{folder}/layout:x", str(folder / "bundle")]
-    subprocess.run(argv, check=True, capture_output=True)
 
 
 def test_the_results_run(registry: Registry, docker_host: str, work: Path, busybox: str) -> None:

@@ -43,6 +43,11 @@ class Bench(NamedTuple):
         argv = [str(self.venv / "bin" / "img"), *words]
         return subprocess.run(argv, cwd=cwd, env=variables, capture_output=True, text=True, timeout=400, check=False)
 
+    def pip(self, *words: str) -> None:
+        """pip of the tests' own environment, for this one."""
+        argv = [sys.executable, "-m", "pip", "-q", f"--python={self.venv}", *words]
+        subprocess.run(argv, check=True, capture_output=True)
+
     def built(self, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         """``img build``, which must succeed; what pip and npm need of this machine goes along as secrets."""
         npmrc = self.store.with_name("npmrc")
@@ -57,23 +62,12 @@ class Bench(NamedTuple):
 def bench(ground: Path) -> Iterator[Bench]:
     made = Bench(ground / "contrib-venv", ground / "contrib-wheels", ground / "contrib-store")
     sources = [str(ROOT), *(str(ROOT / "contrib" / name) for name in PACKAGES)]
-    argv = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "-q",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(made.wheels),
-        *sources,
-    ]
-    subprocess.run(argv, check=True)
-    subprocess.run(["/usr/bin/python3", "-m", "venv", str(made.venv)], check=True)
+    argv = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(made.wheels)]
+    subprocess.run([*argv, *sources], check=True)
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", str(made.venv)], check=True)
     wheels = sorted(map(str, made.wheels.glob("*.whl")))
     assert len(wheels) == 1 + len(PACKAGES)
-    subprocess.run([str(made.venv / "bin" / "pip"), "install", "-q", "pytest", "uv", *wheels], check=True)
+    made.pip("install", "--no-compile", "pytest", "uv", *wheels)
     yield made
 
 
@@ -219,9 +213,7 @@ def test_img_works_without_each(bench: Bench, work: Path) -> None:
     (work / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /a\n")
     for name, (kind, offer) in PACKAGES.items():
         assert [kind, offer] in [line.split()[:2] for line in bench.img("plugins", cwd=work).stdout.splitlines()]
-        subprocess.run(
-            [str(bench.venv / "bin" / "pip"), "uninstall", "-q", "-y", name], check=True, capture_output=True
-        )
+        bench.pip("uninstall", "-y", name)
         listed = bench.img("plugins", cwd=work)
         assert listed.returncode == 0 and name not in listed.stdout, listed.stdout
         done = bench.img("build", "-t", "x", ".", cwd=work)

@@ -162,3 +162,33 @@ def test_a_run_that_has_no_rung_carries_the_diagnosis(busybox: str, work: Path) 
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "RUN does not work" in done.stderr, done.stderr
     assert "sysctl -w user.max_user_namespaces=15000" in done.stderr, done.stderr
+
+
+STRANGER = "setpriv --reuid=34567 --regid=34567 --clear-groups --inh-caps=-all"
+HOMES = [
+    ("unset IMG_ROOT HOME", STRANGER, "HOME is not set, and the user 34567 is not in /etc/passwd"),
+    ("unset IMG_ROOT; export HOME=/", STRANGER, "the store /.local/share/img: /.local: Permission denied"),
+    ("unset IMG_ROOT; export HOME=/nowhere", USER, "the store /nowhere/.local/share/img: /nowhere: Permission denied"),
+]
+
+
+@pytest.mark.parametrize(("taking", "run", "what"), HOMES, ids=["nobody", "root's", "missing"])
+def test_no_folder_of_ones_own(work: Path, taking: str, run: str, what: str) -> None:
+    (work / "Dockerfile").write_text("FROM scratch\n")
+    for words in (["doctor"], ["build", str(work)]):
+        done = _without(work, taking, run, *words)
+        assert done.returncode == 1 and what in done.stderr, done.stderr
+        assert "set IMG_ROOT to a folder that " in done.stderr and "internal error" not in done.stderr
+
+
+def test_no_new_privileges(busybox: str, work: Path) -> None:
+    """The build says what the doctor says, and what newuidmap had to say is nobody's."""
+    (work / "Dockerfile").write_text(f"FROM {busybox}\nRUN touch /ran\n")
+    (work / "store").mkdir()
+    (work / "store").chmod(0o777)
+    found = _diagnosis(work, "", f"{USER} --no-new-privs")
+    lacks = next(one for one in found["rungs"] if one["name"] == "userns")["lacks"]
+    assert "no_new_privs is set" in lacks[0]["what"], lacks
+    done = _without(work, "", f"{USER} --no-new-privs", "build", str(work))
+    assert done.returncode == 0 and lacks[0]["what"] in done.stderr and lacks[0]["remedy"] in done.stderr, done.stderr
+    assert "write to uid_map" not in done.stderr

@@ -8,27 +8,48 @@ import shutil
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from tests.peers import bases, builders
+from tests.peers import bases, builders, jails
 from tests.peers.neighbours import ABSTRACT, neighbours
 
 pytestmark = pytest.mark.real
 
+
+class Way(NamedTuple):
+    """A backend and rung: by what ``--backend``, environment and user; `alone` is what runs img where there is a single id."""
+
+    backend: str = "chroot"
+    env: Mapping[str, str] = {}
+    user: bool = False
+    alone: tuple[str, ...] = ()
+
+
 SCRIPT = Path(__file__).parent / "hostile" / "escape.pl"
 WORD = "word-of-the-machine-4711"
 WAYS = {
-    "root": ((), {}, False),
-    "user": ((), {}, True),
-    "runc": (("-b", "runc"), {"IMG_RUNTIME": "runc"}, False),
+    "root": Way(),
+    "user": Way(user=True),
+    "one id": Way(
+        alone=("setpriv", "--reuid=23456", "--regid=23456", "--clear-groups", "--inh-caps=-all", "--no-new-privs")
+    ),
+    "one id in a namespace": Way(
+        alone=("setpriv", "--reuid=23457", "--regid=23457", "--clear-groups", "unshare", "-Ur")
+    ),
+    "runc": Way("runc", {"IMG_RUNTIME": "runc"}),
+    "crun": Way("runc", {"IMG_RUNTIME": "crun"}),
+    "rootless runc": Way("runc", {"IMG_RUNTIME": "runc"}, user=True),
+    "rootless crun": Way("runc", {"IMG_RUNTIME": "crun"}, user=True),
+    "containerd": Way("containerd"),
 }
 LINES = f"""
 FROM @BASE@
 ENV HOST_FILE=@FILE@ HOST_WORD={WORD} ABSTRACT={ABSTRACT}-@PID@ OWN_PROCESS_1=@OWN@
-RUN --mount=type=bind,source=escape.pl,target=/escape.pl perl /escape.pl
+RUN --mount=type=bind,source=escape.pl,target=/escape.pl --mount=type=cache,target=/cache perl /escape.pl
 """
 
 
@@ -58,17 +79,93 @@ def _context(work: Path, base: str, secret: Path, lines: str = LINES) -> Path:
     return context
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_hostile_run(debian: str, stores: Path, work: Path, secret: Path, way: str) -> None:
-    backend, env, user = WAYS[way]
-    context = _context(work, debian, secret, LINES.replace("@OWN@", "yes" if backend else ""))
-    arguments = ["build", "--progress", "plain", "--network", "none", *backend, str(context)]
+@pytest.mark.parametrize("name", [name for name in WAYS if name != "one id in a namespace"])
+def test_a_hostile_run(
+    request: pytest.FixtureRequest, debian: str, stores: Path, work: Path, secret: Path, name: str
+) -> None:
+    way = WAYS[name]
+    own = "" if way.backend == "chroot" else "yes"
+    context = _context(work, debian, secret, LINES.replace("@OWN@", own))
+    nodes = _nodes()
     with neighbours():
-        done = builders.img(*arguments, root=stores / f"{user}", env=env, user=user)
+        done = _img(
+            request, stores, way, "build", "--no-cache", "--progress", "plain", "--network", "none", str(context)
+        )
     assert done.returncode == 0, done.stderr
     assert "ESCAPED" not in done.stderr, "\n".join(row for row in done.stderr.splitlines() if "ESCAPED" in row)
     assert "tried everything" in done.stderr
     assert done.stderr.count(" held ") > 45, done.stderr
+    assert _nodes() == nodes, "the machine's own device nodes"
+
+
+def _img(request: pytest.FixtureRequest, stores: Path, way: Way, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run img in one of the ways."""
+    env = dict(way.env)
+    if way.backend == "containerd":
+        env["CONTAINERD_ADDRESS"] = request.getfixturevalue("containerd")
+    arguments = [words[0], "--backend", way.backend, *words[1:]]
+    if not way.alone:
+        return builders.img(*arguments, root=stores / f"{way.user}", env=env, user=way.user)
+    uid = int(way.alone[1].partition("=")[2])
+    store = stores / f"{uid}"
+    store.mkdir(exist_ok=True)
+    os.chown(store, uid, uid)
+    env |= {"IMG_ROOT": f"{store}/store", "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
+    argv = [*way.alone, str(builders.TOOL), *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, env=env, cwd="/", check=False, timeout=300)
+
+
+def _nodes() -> list[tuple[int, int, int]]:
+    found = (os.stat(f"/dev/{name}") for name in ("null", "zero", "full", "random", "urandom", "tty"))
+    return [(status.st_mode, status.st_uid, status.st_gid) for status in found]
+
+
+COPIED = {
+    "an abstract socket",  # the container's network
+    "open the device c 10:200",  # dockerd gives it to every container
+    "io_uring",  # dockerd 20.10's own filter lets it through
+}
+"""What the container, and not img, keeps from a step or not."""
+
+
+def test_a_hostile_run_in_a_confined_container(docker_host: str, debian: str, work: Path, secret: Path) -> None:
+    """Of the container's own files a step sees none."""
+    context = _context(work, debian, secret, LINES.replace("@OWN@", ""))
+    done = jails.mounted(docker_host, debian, f"img build --progress plain {context}", {work: "rw"}, work / "s")
+    assert done.returncode == 0 and "each RUN gets a plain copy" in done.stderr, done.stderr
+    rows = done.stderr.splitlines()
+    assert {row.partition("ESCAPED ")[2].partition(": ")[0] for row in rows if "ESCAPED" in row} <= COPIED
+    assert "tried everything" in done.stderr and done.stderr.count(" held ") > 40
+
+
+RECORDER = """
+FROM @BASE@
+COPY recorder /bin/
+RUN HOST_DIR=@DIR@ recorder
+"""
+
+
+@pytest.mark.parametrize("name", ["one id", "one id in a namespace"])
+def test_a_recorder_is_not_deceived(
+    request: pytest.FixtureRequest, busybox: str, stores: Path, work: Path, secret: Path, name: str
+) -> None:
+    way = WAYS[name]
+    outside = work / "outside"
+    outside.mkdir()
+    outside.chmod(0o777)
+    (outside / "there").write_text(WORD)
+    context = _context(work, busybox, secret, RECORDER.replace("@DIR@", str(outside)))
+    source = SCRIPT.parent / "recorder.c"
+    subprocess.run(
+        ["gcc", "-static", "-O1", "-pthread", "-w", "-o", str(context / "recorder"), str(source)], check=True
+    )
+    done = _img(request, stores, way, "build", "--no-cache", "--progress", "plain", str(context))
+    assert done.returncode == 0, done.stderr
+    assert "ESCAPED" not in done.stderr, done.stderr
+    assert "tried everything" in done.stderr
+    assert os.listdir(outside) == ["there"] and (outside / "there").read_text() == WORD
+    if os.uname().machine == "x86_64":
+        assert "a program for another kind of processor (32 bits?) can't run" in done.stderr
 
 
 # --- the builder and its other builds --------------------------------------------------------------------------------------
@@ -90,15 +187,17 @@ def test_no_step_holds_the_machines_own_interpreter(busybox: str, work: Path, se
     assert "can't create /proc/self/fd/3" in done.stderr and not re.search(r"\d OPEN", done.stderr)
 
 
-@pytest.mark.parametrize("way", ["user", "runc"])
-def test_killing_everybody_kills_the_step_alone(busybox: str, work: Path, secret: Path, way: str) -> None:
-    backend, env, user = WAYS[way]
+@pytest.mark.parametrize("name", ["user", "runc"])
+def test_killing_everybody_kills_the_step_alone(
+    request: pytest.FixtureRequest, busybox: str, work: Path, stores: Path, secret: Path, name: str
+) -> None:
+    way = WAYS[name]
     context = _context(
         work, busybox, secret, "FROM @BASE@\nRUN kill -9 -1; kill -9 1; kill -9 $PPID; echo alive; exit 3\n"
     )
-    done = builders.img("build", "--progress", "plain", *backend, str(context), root=work / "s", env=env, user=user)
+    done = _img(request, stores, way, "build", "--progress", "plain", str(context))
     assert done.returncode == 1 and "failed with" in done.stderr
-    again = builders.img("build", "--progress", "plain", *backend, str(context), root=work / "s", env=env, user=user)
+    again = _img(request, stores, way, "build", "--progress", "plain", str(context))
     assert again.returncode == 1 and "failed with" in again.stderr, "the store is whole"
 
 

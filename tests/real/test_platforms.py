@@ -12,18 +12,13 @@ from typing import Any
 import pytest
 
 from tests.peers import builders, emulators
-from tests.peers.builders import img
+from tests.peers.builders import img, ok
 from tests.peers.packing import PACKING
 from tests.peers.servers import Registry
 
 pytestmark = pytest.mark.real
 
 BOTH = "linux/amd64,linux/arm64"
-
-
-def ok(done: subprocess.CompletedProcess[str]) -> str:
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
 
 
 def raw(name: str) -> bytes:

@@ -46,21 +46,40 @@ def test_interrupted_it_leaves_no_process(docker_host: str, debian: str, work: P
     assert [line for line in printed.split("\n") if line.isdecimal()] == ["3", "0", "3", "0"]
 
 
-def test_a_store_where_no_overlay_can_be_mounted(busybox: str, work: Path) -> None:
-    """Root, but the store lies on an overlay itself, as in a privileged container: copies, and the same image."""
+LINES = """
+FROM @BASE@ AS one
+RUN rm -r /var /etc/group && mkdir /var && echo 1 > /a && ln /a /b && chown 33:44 /a && touch /made
+RUN --mount=type=cache,target=/c,uid=33 --mount=type=tmpfs,target=/t/u \\
+    echo 2 >> /b; touch /c/x /t/u/x; ls /proc/self/fd > /dev/null
+FROM @BASE@
+RUN --mount=type=bind,from=one,source=/etc,target=/m,rw --mount=type=secret,id=word,uid=33 \\
+    rm /m/passwd && stat -c %u /run/secrets/word > /seen && echo $$ > /dev/stdout && ! test -e /c
+COPY --from=one /a /b /
+RUN chmod 1777 /tmp
+USER www
+RUN id -u > /tmp/id && ! touch /etc/refused
+"""
+
+
+@pytest.mark.parametrize("user", [False, True])
+def test_a_store_where_no_overlay_can_be_mounted(busybox: str, work: Path, user: bool) -> None:
+    """The store lies on an overlay itself, as in a container: copies in namespaces, said aloud, and root's image."""
     context = work / "c"
     context.mkdir(mode=0o755)
-    (context / "Dockerfile").write_text(f"FROM {busybox}\nRUN rm -r /var /etc/group && mkdir /var\nRUN touch /made\n")
+    (context / "word").write_text("shibboleth")
+    (context / "Dockerfile").write_text(LINES.replace("@BASE@", busybox))
     for name in ("upper", "inner", "merged"):
         (work / name).mkdir()
+        (work / name).chmod(0o777)
     options = f"lowerdir={work}/c,upperdir={work}/upper,workdir={work}/inner"
     subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(work / "merged")], check=True)
     try:
         archives = []
-        for store in (work / "merged" / "store", work / "plain"):
+        for store, by_user in ((work / "merged" / "store", user), (work / "plain", False)):
             out = work / f"{store.name}.tar"
             output = f"type=oci,rewrite-timestamp=true,dest={out}"
-            done = builders.img("build", "-o", output, str(context), root=store, env={"SOURCE_DATE_EPOCH": EPOCH})
+            words = ["build", "--secret", f"id=word,src={context}/word", "-o", output, str(context)]
+            done = builders.img(*words, root=store, env={"SOURCE_DATE_EPOCH": EPOCH}, user=by_user)
             assert done.returncode == 0, done.stderr
             assert ("no overlay on the disk of the store" in done.stderr) is (store.name == "store")
             archives.append(out.read_bytes())

@@ -81,7 +81,7 @@ def test_the_same_image_without_root(busybox: str, work: Path) -> None:
     ("line", "words"),
     [
         ("RUN exit 3", "failed with exit code 3"),
-        ("RUN sh -c 'kill -9 $$'; exit $?", "failed with signal 9"),
+        ("RUN sh -c 'kill -9 $$'; exit $?", "failed with exit code 137 (signal 9)"),
         ('RUN ["/nothing", "here"]', "/nothing: not found in the image"),
         ('RUN ["nothing"]', "nothing: not found in the image"),
         ('RUN ["/etc"]', "/etc: Permission denied"),

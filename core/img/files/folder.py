@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import stat
@@ -17,6 +18,7 @@ from img.files.view import LINKS, entry_of
 
 Stat = tuple[int, int, int, int, str]
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FRESH = 2_000_000_000
 """Nanoseconds for which a file counts as just written: its time stamps can't yet tell a later write from this one."""
 
@@ -55,6 +57,24 @@ class FolderTree:
         if path and self._hidden(path, stat.S_ISDIR(status.st_mode)):
             return None
         return self._entry(path, source, status)
+
+    def open(self, entry: Entry) -> int:
+        """A descriptor of an entry that is a file. Whatever has become a link meanwhile, on the way too, is not followed, nor
+        is anything waited for that is no file any more. Raises `OSError`."""
+        folder = os.open(self._root, _FOLDER)
+        try:
+            *parents, name = entry.path.split("/")
+            for part in parents:
+                inner = os.open(part, _FOLDER, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        finally:
+            os.close(folder)
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise OSError(errno.ESTALE, "it is no file any more", entry.source)
+        return file
 
     def children(self, path: str) -> Iterator[Entry]:
         """The entries in the folder `path`, in the order of their bytes."""

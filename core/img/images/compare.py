@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from img.files.entry import Entry
@@ -13,6 +13,7 @@ from img.images.provider import Found
 from img.images.stored import checked_ids, whole
 from img.oci.closure import OneImage
 from img.oci.compress import decompressed
+from img.oci.estargz import LANDMARKS, TOC, TOC_DIGEST
 from img.oci.retell import members
 from img.oci.spec import Descriptor
 from img.ports import Host
@@ -23,7 +24,8 @@ WORDS = {"digest": "content", "mtime": "time"}
 
 
 class Difference(NamedTuple):
-    """One thing that is not the same. `layer` counts from 0; -1 is the configuration, where `path` is a key."""
+    """One thing that is not the same. `layer` counts from 0; -1 is the configuration, where `path` is a key, or ``history``
+    and the number of a step, counted from 1."""
 
     layer: int
     path: str
@@ -59,20 +61,57 @@ def between(found: Found, image: OneImage, other: Found, with_: OneImage) -> Ite
 def _configs(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Difference]:
     """Keys of the configuration, those of its ``config`` one by one; what follows from the layers is left to them."""
     flat, flatter = _flat(one), _flat(other)
-    for key in sorted({*flat, *flatter} - {"rootfs"}):
+    for key in sorted({*flat, *flatter} - {"rootfs", "history"}):
         before, after = flat.get(key), flatter.get(key)
         if before == after:
             continue
         change = "added" if key not in flat else "removed" if key not in flatter else "changed"
         yield Difference(-1, key, change, ((key, _short(before), _short(after)),))
+    yield from _histories(one.get("history") or [], other.get("history") or [])
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    inner = config.get("config") or {}
-    return {
-        **{key: value for key, value in config.items() if key != "config"},
-        **{f"config.{key}": value for key, value in inner.items()},
-    }
+    found = {key: value for key, value in config.items() if key != "config"}
+    for key, value in (config.get("config") or {}).items():
+        if key == "Env":
+            pairs = (str(word).partition("=") for word in value or ())
+            found.update({f"config.Env.{name}": text for name, _, text in pairs})
+        elif isinstance(value, Mapping) and key in ("Labels", "ExposedPorts", "Volumes"):
+            found.update({f"config.{key}.{name}": text for name, text in value.items()})
+        else:
+            found[f"config.{key}"] = value
+    return found
+
+
+def _histories(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
+    """The steps of the history, each against the one that it became; their numbers are those of the image that has them,
+    of the second if both have."""
+    from difflib import SequenceMatcher
+
+    words = [list(map(_words, steps)) for steps in (one, other)]
+    for kind, a, end_a, b, end_b in SequenceMatcher(None, words[0], words[1], autojunk=False).get_opcodes():
+        both = min(end_a - a, end_b - b) if kind in ("equal", "replace") else 0
+        for n in range(both):
+            if what := _steps(one[a + n], other[b + n]):
+                yield Difference(-1, f"history {b + n + 1}", "changed", what)
+        for n in range(a + both, end_a):
+            yield Difference(-1, f"history {n + 1}", "removed", (("by", words[0][n], ""),))
+        for n in range(b + both, end_b):
+            yield Difference(-1, f"history {n + 1}", "added", (("by", "", words[1][n]),))
+
+
+def _steps(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """What differs between two steps; the first says which step it is, if that is the same."""
+    keys = sorted({*one, *other} - {"created_by"})
+    what = [
+        (key, _short(one.get(key, "")), _short(other.get(key, ""))) for key in keys if one.get(key) != other.get(key)
+    ]
+    by = _words(one), _words(other)
+    return (("by", *by), *what) if what or by[0] != by[1] else ()
+
+
+def _words(step: Mapping[str, Any]) -> str:
+    return _short(" ".join(str(step.get("created_by") or step.get("comment") or "").split()))
 
 
 def _files(number: int, before: Mapping[str, Entry], after: Mapping[str, Entry]) -> Iterator[Difference]:
@@ -110,9 +149,10 @@ def _short(value: object) -> str:
 
 
 def listing(found: Found, layer: Descriptor) -> dict[str, Entry]:
-    """The entries of a layer by path, files with the digest of their content, in the order they stand. Raises
-    `LayerError`, `CorruptBlob`."""
+    """The entries of a layer by path, files with the digest of their content, in the order they stand; what
+    makes a layer eStargz is left out. Raises `LayerError`, `CorruptBlob`."""
     entries: dict[str, Entry] = {}
+    added = (TOC, *LANDMARKS) if TOC_DIGEST in layer.annotations else ()
     packed = whole(found.provider, layer)
     for entry, content in members(decompressed(packed, layer.media_type)):
         if entry.kind == "file":
@@ -120,7 +160,8 @@ def listing(found: Found, layer: Descriptor) -> dict[str, Entry]:
             for data in content.chunks():
                 record.update(data)
             entry = entry._replace(digest="sha256:" + record.hexdigest())
-        entries[entry.path] = entry
+        if entry.path not in added:
+            entries[entry.path] = entry
     for _ in packed:
         pass
     return entries

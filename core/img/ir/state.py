@@ -67,18 +67,19 @@ class State:
         network: str = "default",
         confinement: Confinement | None = None,
         retry: int = 0,
+        cache: bool = True,
     ) -> State:
         """A process: text goes to the shell (``/bin/sh -c`` unless `shell` says otherwise; text that begins with ``#!`` is
         a program of its own), a sequence is its argv. `env` is for this process alone, `mounts` come from `img.mount`,
         `network` is ``default``, ``host``, ``none`` or ``sandbox``. How much it may use is in ``confinement.resources``;
-        `retry` is how often it is run again when it fails."""
+        `retry` is how often it is run again when it fails; without `cache` it runs anew in every build."""
         words = checked.command(command, "the command of run")
         own = checked.variables(env or {}, "the env of run")
         given = mounts_of(mounts)
         tight = confined(network, confinement)
 
         def operate(b: Building) -> None:
-            notes = Notes(f"RUN {words if isinstance(words, str) else ' '.join(words)}")
+            notes = Notes(f"RUN {words if isinstance(words, str) else ' '.join(words)}", fresh=not cache)
             argv, extra = argv_of(b, words, notes)
             variables = {**b.args, **b.environment, **own}
             there = tuple(mounted(b, mount, notes) for mount in given)

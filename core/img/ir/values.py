@@ -48,6 +48,8 @@ class Notes:
     """Where in the build file it comes from."""
     group: str = ""
     """The part of the build file it belongs to, e.g. a stage's name: what ``--no-cache-filter`` names."""
+    fresh: bool = False
+    """It is made anew in every build, whatever the cache has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,8 @@ def _notes(notes: Notes) -> Json:
         document["place"] = _place(notes.place)
     if notes.group:
         document["group"] = notes.group
+    if notes.fresh:
+        document["fresh"] = True
     return document
 
 
@@ -150,7 +152,8 @@ def _read_advice(fields: Sequence[Any]) -> Advice:
 
 def _read_notes(document: Json) -> Notes:
     place = document.get("place")
-    return Notes(document.get("title", ""), Place(*place) if place else None, document.get("group", ""))
+    title, group, fresh = document.get("title", ""), document.get("group", ""), document.get("fresh", False)
+    return Notes(title, Place(*place) if place else None, group, fresh)
 
 
 def _pairs(value: Sequence[Sequence[str]] | Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from img.errors import LayerError
+from img.hashing import Record
 
 BLOCK = 1 << 20
 """Bytes of the tar in one independently compressed block."""
@@ -28,18 +28,20 @@ class Hashing:
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = chunks
-        self._record = hashlib.sha256()
-        self.size = 0
+        self._record = Record()
 
     def __iter__(self) -> Iterator[bytes]:
         for data in self._chunks:
             self._record.update(data)
-            self.size += len(data)
             yield data
 
     @property
+    def size(self) -> int:
+        return self._record.size
+
+    @property
     def digest(self) -> str:
-        return "sha256:" + self._record.hexdigest()
+        return self._record.digest
 
 
 def gzip_chunks(chunks: Iterable[bytes], threads: int = THREADS, level: int = LEVEL) -> Iterator[bytes]:

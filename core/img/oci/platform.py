@@ -23,6 +23,11 @@ ARCHITECTURES = {
     "loongarch64": ("loong64", ""),
 }
 ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "armel": "arm", "i386": "386"}
+KNOWN = ("386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x wasm").split()
+"""Architectures that may stand alone, by Go's names."""
+SYSTEMS = (
+    "aix android darwin dragonfly freebsd illumos ios js linux netbsd openbsd plan9 solaris wasip1 windows".split()
+)
 OLDER_ARM = {"v8": ("v8", "v7", "v6", "v5"), "v7": ("v7", "v6", "v5"), "v6": ("v6", "v5"), "v5": ("v5",)}
 
 
@@ -39,11 +44,18 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """Read ``linux/arm64``, ``linux/arm/v7``, or just ``arm64``. Raises `UsageError`."""
+        """Read ``linux/arm64``, ``linux/arm/v7``, just ``arm64``, or just ``linux`` for this machine's. Raises
+        `UsageError`."""
         parts = text.lower().split("/")
         if not all(part and part.replace("-", "").replace("_", "").replace(".", "").isalnum() for part in parts):
             raise UsageError(f"{text!r} is not a platform", hint="write it like linux/amd64 or linux/arm/v7")
+        if len(parts) == 1 and parts[0] in SYSTEMS:
+            here = host_platform()
+            return cls(parts[0], here.architecture, here.variant)
         if len(parts) == 1:
+            if ALIASES.get(parts[0], parts[0]) not in KNOWN:
+                known = ", ".join(KNOWN)
+                raise UsageError(f"{text!r} is no architecture and no system", hint=f"architectures: {known}")
             parts = ["linux", *parts]
         if len(parts) > 3:
             raise UsageError(f"{text!r} is not a platform", hint="write it like linux/amd64 or linux/arm/v7")

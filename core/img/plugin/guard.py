@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from img.errors import ImgError, PluginError
+from img.errors import ImgError, PluginError, in_words
 from img.ir.definition import Definition
+from img.plugin.offers import a
 from img.ports import Availability, BaseImage, Exported, Folder, Pin, Report, Snapshot
 
 RETURNS: dict[tuple[str, str], tuple[type, ...]] = {
@@ -41,7 +42,7 @@ def guarded(inner: Any, kind: str, title: str) -> Any:
     """`inner` at arm's length. Raises `PluginError` if it is no object of its kind."""
     for name in METHODS.get(kind, ()):
         if not callable(getattr(inner, name, None)):
-            raise PluginError(f"{title} has no method {name}", hint=f"img.ports says what a {kind} must be")
+            raise PluginError(f"{title} has no method {name}", hint=f"img.ports says what {a(kind)} must be")
     return Guarded(inner, kind, title)
 
 
@@ -66,10 +67,10 @@ class Guarded:
                 result = method(*args, **keywords)
             except ImgError:
                 raise
-            except Exception as error:
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
+            except (Exception, SystemExit) as error:
                 raise PluginError(
-                    f"{self._title} failed in {name}: {reason}", hint="this is an error of the plugin: report it there"
+                    f"{self._title} failed in {name}: {in_words(error)}",
+                    hint="this is an error of the plugin: report it there",
                 ) from error
             wanted = RETURNS.get((self._kind, name))
             if wanted is not None and not isinstance(result, wanted):

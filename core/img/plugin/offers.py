@@ -8,6 +8,11 @@ OfferKind = Literal["frontend", "backend", "source", "exporter", "registry", "ca
 KINDS: tuple[str, ...] = get_args(OfferKind)
 
 
+def a(kind: str) -> str:
+    """A kind with its article."""
+    return f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind}"
+
+
 class Offer(NamedTuple):
     """One thing that a plugin can do.
 

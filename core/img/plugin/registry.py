@@ -13,11 +13,12 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from img.digest import sha256
-from img.errors import PluginError
+from img.errors import PluginError, in_words
 from img.plugin.offers import Offer, Setting
 from img.plugin.scan import OURS, Entry, manager, scan
 
@@ -88,12 +89,12 @@ class Registry:
         module, _, attribute = offer.target.partition(":")
         try:
             loaded: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise PluginError(
-                f"the {kind} {name!r} of {distribution} can't be loaded: {reason}",
-                hint=f"its offer says {offer.target}; reinstall or disable {distribution}",
-            ) from error
+        except (Exception, SystemExit) as error:
+            words = f"the {kind} {name!r} of {distribution} can't be loaded"
+            if kind == "reporter" and distribution != OURS:
+                return self._plain(words, error)
+            hint = f"its offer says {offer.target}; reinstall or disable {distribution}"
+            raise PluginError(f"{words}: {in_words(error)}", hint=hint) from error
         return self._tolerant(loaded, name) if kind == "reporter" and distribution != OURS else loaded
 
     def _tolerant(self, make: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -102,11 +103,15 @@ class Registry:
         def made(host: Any) -> Any:
             try:
                 return make(host)
-            except Exception as error:
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
-                self.trouble(f"{self.title('reporter', name)} can't be made, plain stands in for it: {reason}")
-                return self.load("reporter", "plain")(host)
+            except (Exception, SystemExit) as error:
+                return self._plain(f"{self.title('reporter', name)} can't be made", error)(host)
 
+        return made
+
+    def _plain(self, words: str, error: BaseException) -> Callable[..., Any]:
+        """The maker of the plain reporter, which stands in for another."""
+        self.trouble(f"{words}, plain stands in for it: {in_words(error)}")
+        made: Callable[..., Any] = self.load("reporter", "plain")
         return made
 
     def first(self, hook: str, **arguments: Any) -> Any:
@@ -135,8 +140,7 @@ class Registry:
             try:
                 result = one.function(**{name: arguments[name] for name in one.argnames if name in arguments})
             except (Exception, SystemExit) as error:
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
-                self.trouble(f"{hook} of {title} failed, and is passed over: {reason}")
+                self.trouble(f"{hook} of {title} failed, and is passed over: {in_words(error)}")
                 continue
             if result is None:
                 continue
@@ -233,4 +237,5 @@ def _write(cache: Path, key: list[Any], registry: Registry) -> None:
         part.write_text(json.dumps(document))
         os.replace(part, cache)
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

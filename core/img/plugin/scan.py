@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from img.errors import PluginError
+from img.errors import PluginError, in_words
 from img.plugin.contract import FIRST, NAME, declared_in, refusal
-from img.plugin.offers import KINDS, Offer, Setting
+from img.plugin.offers import KINDS, Offer, Setting, a
 
 OURS = "img-build"
 """The distribution that img itself comes in; its hooks are asked last."""
@@ -84,7 +84,7 @@ def _look(name: str, module: str, distribution: str, version: str) -> tuple[Entr
     if words := refusal(declared, distribution, version):
         raise PluginError(words)
     if failure is not None:
-        raise PluginError(f"{module} of {distribution} can't be imported: {_words(failure)}")
+        raise PluginError(f"{module} of {distribution} can't be imported: {in_words(failure)}")
     hooks = tuple(sorted(key for key, thing in vars(loaded).items() if hasattr(thing, "img_impl")))
     try:
         hooked = manager([module])
@@ -117,7 +117,7 @@ def _asked(hooked: Any, hook: str, kind: type, distribution: str) -> Iterator[An
     try:
         groups = [list(group) for group in getattr(hooked.hook, hook)()]
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{hook} of {distribution} failed: {_words(error)}") from error
+        raise PluginError(f"{hook} of {distribution} failed: {in_words(error)}") from error
     for record in (record for group in groups for record in group):
         if not isinstance(record, kind) or not all(isinstance(text, str) for text in record[:4]):  # type: ignore[index]
             raise PluginError(f"{hook} of {distribution} gives {kind.__name__} records of texts, not {record!r:.80}")
@@ -131,7 +131,7 @@ def _check_offer(offer: Offer, distribution: str) -> None:
             f"{distribution} offers {offer.kind} {offer.name!r} as {offer.target!r}, not package.module:name"
         )
     if not offer.name or any(c.isspace() or not c.isprintable() for c in offer.name):
-        raise PluginError(f"{distribution} offers a {offer.kind} named {offer.name!r}, which is no name")
+        raise PluginError(f"{distribution} offers {a(offer.kind)} named {offer.name!r}, which is no name")
 
 
 def join(offers: Mapping[tuple[str, str], tuple[Offer, str]], offered: Iterable[Offer], distribution: str) -> Offered:
@@ -147,7 +147,7 @@ def join(offers: Mapping[tuple[str, str], tuple[Offer, str]], offered: Iterable[
         other = fresh.get((offer.kind, offer.name)) or offers.get((offer.kind, offer.name))
         if other is not None:
             raise PluginError(
-                f"both {other[1]} and {distribution} offer a {offer.kind} named {offer.name!r}",
+                f"both {other[1]} and {distribution} offer {a(offer.kind)} named {offer.name!r}",
                 hint=f"disable one: IMG_DISABLE_PLUGINS={distribution}",
             )
         fresh[offer.kind, offer.name] = (offer, distribution)
@@ -177,7 +177,3 @@ def manager(modules: Iterable[str]) -> Any:
     for module in modules:
         made.register(importlib.import_module(module), name=module)
     return made
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]

@@ -332,9 +332,9 @@ class Export:
 
 
 class Exported(NamedTuple):
-    """What an exporter has done: one line for people, and facts for programs (``--metadata-file``), by the names that
-    BuildKit gives them: ``containerimage.digest``, ``containerimage.config.digest``, ``containerimage.descriptor``,
-    ``image.name``."""
+    """What an exporter has done: one line for people, which goes on after ``Successfully exported``, and facts for
+    programs (``--metadata-file``), by the names that BuildKit gives them: ``containerimage.digest``,
+    ``containerimage.config.digest``, ``containerimage.descriptor``, ``image.name``."""
 
     line: str
     facts: Mapping[str, Json]

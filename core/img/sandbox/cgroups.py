@@ -74,6 +74,20 @@ def read(path: str) -> str:
         return ""
 
 
+def starved() -> int:
+    """Bytes of memory that the cgroup of this process may have, if the kernel has killed a process in it for want of memory;
+    0 if it has not, or does not say."""
+    for tree in trees():
+        if not tree.unified and "memory" not in tree.controllers:
+            continue
+        folder = tree.own()
+        told = f"{read(f'{folder}/memory.events')}\n{read(f'{folder}/memory.oom_control')}"
+        room = read(f"{folder}/memory.max") or read(f"{folder}/memory.limit_in_bytes")
+        if room.isdigit() and any(line.startswith("oom_kill ") and line != "oom_kill 0" for line in told.splitlines()):
+            return int(room)
+    return 0
+
+
 def enter(path: str) -> None:
     """Move this process into the cgroup `path` of every tree, made where it is missing.
 

@@ -43,7 +43,7 @@ _SYS_PIVOT_ROOT = {
 }
 _SYS_CLOSE_RANGE = 436
 _AT_RECURSIVE = 0x8000
-_MOUNT_ATTR_RDONLY = 0x1
+_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NODEV = 0x1, 0x4
 _CAP_VERSION_3 = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -90,8 +90,17 @@ def pivot_root(new: str, old: str) -> None:
 
 
 def read_only(target: str) -> None:
-    """Make the mount at `target` and all below it read-only: mount_setattr(2), Linux 5.12."""
-    attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY, 0, 0, 0)
+    """Make the mount at `target` and all below it read-only."""
+    restrict(target, read_only=True, no_devices=False)
+
+
+def restrict(target: str, *, read_only: bool, no_devices: bool) -> None:
+    """Make the mount at `target` and all below it read-only, or let no device nodes be opened there: mount_setattr(2), Linux
+    5.12."""
+    flags = _MOUNT_ATTR_RDONLY * read_only | _MOUNT_ATTR_NODEV * no_devices
+    if not flags:
+        return
+    attributes = (ctypes.c_uint64 * 4)(flags, 0, 0, 0)
     result = _libc.syscall(
         ctypes.c_long(_SYS_MOUNT_SETATTR),
         ctypes.c_int(-100),
@@ -100,7 +109,7 @@ def read_only(target: str) -> None:
         attributes,
         ctypes.c_size_t(32),
     )
-    _check(result, f"make {target} read-only")
+    _check(result, f"mount_setattr on {target}")
 
 
 def sethostname(name: str) -> None:

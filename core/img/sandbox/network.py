@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import time
 from contextlib import suppress
@@ -29,8 +28,10 @@ PATIENCE = 20.0
 
 def find(path: str | None = None) -> str:
     """The program to use, by full path; empty if there is none."""
+    from shutil import which
+
     places = f"{path or os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
-    return next((found for name in PROGRAMS if (found := shutil.which(name, path=places))), "")
+    return next((found for name in PROGRAMS if (found := which(name, path=places))), "")
 
 
 class Attached:

@@ -29,7 +29,7 @@ def _in_mounts(place: str, trial: Callable[[str], None]) -> None:
 
 
 def try_alone(work: str) -> tuple[str, str] | None:
-    """Likewise where there is a single id: there is no overlay, but a root that is mounted on itself."""
+    """Likewise without an overlay: where there is a single id, or the disk refuses them."""
     place = f"{work}/alone"
     os.mkdir(place)
     trouble = tried(lambda: _in_mounts(place, _proc))

@@ -9,7 +9,6 @@ import signal
 from typing import Any
 
 from img.sandbox import libc, seccomp, secrets
-from img.sandbox.owners import recorder
 
 DEFAULT_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)
 """What Docker leaves to a container: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
@@ -45,6 +44,8 @@ def run(step: dict[str, Any], fds: list[int], failure: int) -> None:
             os.setresgid(step["gid"], step["gid"], step["gid"])
             os.setresuid(step["uid"], step["uid"], step["uid"])
         else:
+            from img.sandbox.owners import recorder  # loaded before the fork, by `img.sandbox.recorded`
+
             recorder.attach(asked, user=step["uid"] != 0)
         stage = "cwd"
         os.chdir(step["cwd"])

@@ -9,6 +9,22 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 def descendants(of: int) -> list[int]:
     """The process ids below `of`."""
+    below = _below()
+    found: list[int] = []
+    pending = [of]
+    while pending:
+        children = below.get(pending.pop(), [])
+        found += children
+        pending += children
+    return found
+
+
+def children(of: int) -> list[int]:
+    """The process ids right below `of`."""
+    return _below().get(of, [])
+
+
+def _below() -> dict[int, list[int]]:
     below: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdecimal():
@@ -18,13 +34,7 @@ def descendants(of: int) -> list[int]:
             except (OSError, IndexError, ValueError):
                 continue
             below.setdefault(parent, []).append(int(name))
-    found: list[int] = []
-    pending = [of]
-    while pending:
-        children = below.get(pending.pop(), [])
-        found += children
-        pending += children
-    return found
+    return below
 
 
 def threads(pids: list[int]) -> int:

@@ -49,10 +49,11 @@ def enter(step: dict[str, Any], memory: int | None = None) -> None:
     libc.pivot_root(".", ".")
     os.fchdir(outside)
     # The old root is the current folder now: sources are named relative to it, targets from the new root.
-    _system(step)
+    insecure = bool(step.get("insecure"))
+    _system(step, insecure)
     for item in step["mounts"]:
-        _mount(item)
-    if not step.get("insecure"):
+        _mount(item, insecure)
+    if not insecure:
         _mask()
     libc.umount(".", libc.MNT_DETACH)
     os.close(outside)
@@ -66,6 +67,7 @@ def lay_out(step: dict[str, Any], memory: int | None = None) -> None:
     if step.get("root"):
         os.mkdir(f"{step['work']}/root")
         libc.mount(step["root"], f"{step['work']}/root", "", libc.MS_BIND)
+        libc.restrict(f"{step['work']}/root", read_only=False, no_devices=not step.get("insecure"))
         return
     overlay(step["work"], step["lower"], step["upper"], 0 if step.get("insecure") else libc.MS_NODEV)
 
@@ -153,15 +155,12 @@ def _stub(place: str, file: bool) -> None:
         return
 
 
-def _system(step: dict[str, Any]) -> None:
+def _system(step: dict[str, Any], insecure: bool) -> None:
     _place("/proc")
     libc.mount("proc", "/proc", "proc", _SAFE)
-    _sys(step.get("network") in ("none", "sandbox"), 0 if step.get("insecure") else libc.MS_RDONLY)
+    _sys(step.get("network") in ("none", "sandbox"), 0 if insecure else libc.MS_RDONLY)
     _place("/dev")
-    libc.mount("tmpfs", "/dev", "tmpfs", libc.MS_NOSUID | libc.MS_NOEXEC, "mode=755,size=64k")
-    for name in DEVICES:
-        os.close(os.open(f"/dev/{name}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666))
-        libc.mount(f"./dev/{name}", f"/dev/{name}", "", libc.MS_BIND)
+    lay_devices("/dev", ".", 0 if insecure else libc.MS_NODEV)
     for target, link in LINKS:
         os.symlink(target, link)
     for name in ("pts", "shm", "mqueue"):
@@ -173,6 +172,31 @@ def _system(step: dict[str, Any]) -> None:
         libc.mount("devpts", "/dev/pts", "devpts", libc.MS_NOSUID | libc.MS_NOEXEC, terminal)
     libc.mount("tmpfs", "/dev/shm", "tmpfs", _SAFE, f"mode=1777,size={step.get('shm_size') or SHM_SIZE}")
     libc.mount("mqueue", "/dev/mqueue", "mqueue", _SAFE)
+
+
+def lay_devices(folder: str, machine: str, flags: int = libc.MS_NODEV) -> None:
+    """Mount a tmpfs with `flags` at `folder`, and in it the devices that every step has. `machine` is the machine's root.
+
+    They are nodes of the step's own, since root could give the machine's another mode or owner; in a user namespace nobody
+    could, and none can be made: there they are the machine's. Each is a mount of its own, so that no others that a step makes
+    can be opened.
+    """
+    libc.mount("tmpfs", folder, "tmpfs", libc.MS_NOSUID | libc.MS_NOEXEC | flags, "mode=755,size=64k")
+    nodes = f"{folder}/.nodes"
+    os.mkdir(nodes, 0o700)
+    libc.mount("tmpfs", nodes, "tmpfs", libc.MS_NOSUID | libc.MS_NOEXEC, "mode=700,size=16k")
+    for name in DEVICES:
+        source, place = f"{machine}/dev/{name}", f"{folder}/{name}"
+        try:
+            os.mknod(f"{nodes}/{name}", stat.S_IFCHR | 0o666, os.stat(source).st_rdev)
+            os.chmod(f"{nodes}/{name}", 0o666)
+            source = f"{nodes}/{name}"
+        except PermissionError:
+            pass
+        os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666))
+        libc.mount(source, place, "", libc.MS_BIND)
+    libc.umount(nodes, libc.MNT_DETACH)
+    os.rmdir(nodes)
 
 
 def _sys(own_network: bool, readonly: int) -> None:
@@ -189,7 +213,7 @@ def _sys(own_network: bool, readonly: int) -> None:
         libc.read_only("/sys")
 
 
-def _mount(item: dict[str, Any]) -> None:
+def _mount(item: dict[str, Any], insecure: bool) -> None:
     """One mount of the step: ``bind`` (of a file or folder), ``tmpfs`` or ``device``."""
     target = item["target"]
     if item["kind"] == "device":
@@ -201,8 +225,7 @@ def _mount(item: dict[str, Any]) -> None:
         libc.mount("tmpfs", target, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV, f"mode={item.get('mode', 0o1777):o}{size}")
         return
     libc.mount(f".{item['source']}", target, "", libc.MS_BIND | libc.MS_REC)
-    if item.get("readonly"):
-        libc.read_only(target)
+    libc.restrict(target, read_only=bool(item.get("readonly")), no_devices=not insecure)
 
 
 def _place(path: str, file: bool = False) -> None:

@@ -12,9 +12,10 @@ import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
-from img.sandbox import alone, chrooted, libc, probe, seccomp, step, wire
+from img.sandbox import chrooted, libc, probe, processes, seccomp, step, wire
 from img.sandbox.ids import one_id
 from img.sandbox.refused import Refused
 
@@ -66,6 +67,8 @@ def _enter(control: socket.socket) -> dict[str, str]:
 
 def _alone(found: dict[str, str]) -> dict[str, str]:
     """Enter a user namespace with a single id, if this is not in one: for `found`, what kept it from a range of ids."""
+    from img.sandbox import alone  # with the recorder, which no other rung needs
+
     try:
         alone.enter()
         lacking = probe.tried(alone.try_recorder)
@@ -91,6 +94,7 @@ def _without_namespaces(error: OSError) -> dict[str, str]:
     remedy = "give the container CAP_SYS_ADMIN and an unconfined seccomp profile, or be an ordinary user with user namespaces"
     lacking = chrooted.missing()
     if not lacking:
+        libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
         return {"rung": "copy", "reason": reason, "remedy": remedy}
     names = ", ".join(lacking)
     return {
@@ -107,26 +111,37 @@ def _serve(control: socket.socket) -> None:
     watched = select.poll()
     watched.register(control, select.POLLIN | select.POLLHUP)
     watched.register(reader, select.POLLIN)
+    jobs: set[int] = set()
     while True:
         for fd, _ in watched.poll():
             if fd == reader:
                 os.read(reader, 4096)
-                _reap()
-            elif not _accept(control):
+                _reap(jobs)
+            elif not _accept(control, jobs):
                 os._exit(0)
 
 
-def _reap() -> None:
+def _reap(jobs: set[int]) -> None:
+    """Reap what has ended. Where steps have no namespaces, one may have killed the job that watches it: what it leaves falls
+    to this process then, and must not live on."""
     while True:
         try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                return
+            ended, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return
+        if ended == 0:
+            return
+        if ended in jobs and os.WIFSIGNALED(status):
+            for orphan in processes.children(os.getpid()):
+                if orphan not in jobs:
+                    for pid in (orphan, *processes.descendants(orphan)):
+                        with suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+        jobs.discard(ended)
 
 
-def _accept(control: socket.socket) -> bool:
-    """Take one job and fork for it. False when the engine is gone."""
+def _accept(control: socket.socket, jobs: set[int]) -> bool:
+    """Take one job, fork for it, and note the process. False when the engine is gone."""
     received = wire.receive(control)
     if received is None:
         return False
@@ -134,7 +149,8 @@ def _accept(control: socket.socket) -> bool:
     for function in _named(request):
         _preload(function)
     me = os.getpid()
-    if os.fork() == 0:
+    job = os.fork()
+    if job == 0:
         code = 1
         try:
             control.close()
@@ -144,6 +160,7 @@ def _accept(control: socket.socket) -> bool:
             code = _job(request, fds)
         finally:
             os._exit(code)
+    jobs.add(job)
     for fd in fds:
         os.close(fd)
     return True

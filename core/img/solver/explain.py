@@ -82,7 +82,11 @@ class Journal:
     def started(self, node: Node, content: Key, fresh: bool) -> str:
         """Note that `node` has to run; returns why, empty if it was never built before."""
         parts = content.parts
-        ran = Ran(node.notes.title, "--no-cache", True) if fresh else self._reason(node, parts)
+        ran = (
+            Ran(node.notes.title, "cache: false" if node.notes.fresh else "--no-cache", True)
+            if fresh
+            else self._reason(node, parts)
+        )
         self._store.plain.set(self._keys[node.digest], json.dumps(parts))
         self._ran[node.digest] = ran
         return ran.why if self._before else ""

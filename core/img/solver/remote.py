@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from img.errors import Cancelled, ImgError, PluginError, UsageError
+from img.errors import Cancelled, ImgError, PluginError
 from img.events import Warning
 from img.ir.nodes import Node, Source
 from img.ir.walk import topological
 from img.oci.spec import Descriptor
 from img.ports import Host, Result
+from img.solver.cachekinds import check_kind
 from img.solver.explain import Slot
 from img.solver.index import CachedLayer, CachedRecord, CacheIndex
 from img.solver.watched import deadline, place_of
@@ -27,20 +28,13 @@ from img.store.records import Record
 
 T = TypeVar("T")
 
-PLANNED = ("gha", "azblob")
-"""Types of BuildKit's that img does not have."""
-
 Attrs = Mapping[str, str]
 
 
 def plugin_of(host: Any, attrs: Attrs, writes: bool) -> Any:
     """The plugin for a cache, its attributes checked. Raises `UsageError`."""
     kind = attrs.get("type", "")
-    flag = "--cache-to" if writes else "--cache-from"
-    known = host.registry.names("cache")
-    if kind not in known:
-        why = f"{flag} type={kind} is not there yet" if kind in PLANNED else f"there is no cache type {kind!r}"
-        raise UsageError(why, hint=f"types: {', '.join(known)}")
+    check_kind(host, attrs)
     plugin = host.load("cache", kind)
     plugin.check({name: value for name, value in attrs.items() if name != "type"}, writes)
     return plugin

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 from img.errors import Cancelled, ImgError
 from img.events import Event, StepCached, StepDone, StepFailed, StepStarted
 from img.ir.nodes import Copy, Node, Scratch, Source
+from img.ir.walk import topological
 from img.ports import Result, Snapshot, Worker
 from img.solver import keys
 from img.solver.again import again
@@ -57,11 +58,12 @@ class Solver:
         journal: Journal,
         room: Callable[[], None] = lambda: None,
         made: Callable[[Node, Result], None] = lambda node, result: None,
+        before: Callable[[Node, Sequence[Result]], None] = lambda node, inputs: None,
     ) -> None:
         """`worker` chooses the backend: it is called when something has to run, once, unless it raises.
 
         `room` is called before and after each step and now and then while one runs; what it raises fails the build.
-        `made` is told of each result and must return at once."""
+        `made` is told of each result and must return at once; `before`, in a thread, of each step that is about to run."""
         self._cache = cache
         self._journal = journal
         self._choose = worker
@@ -70,7 +72,9 @@ class Solver:
         self._limit = steps
         self._room = room
         self._made = made
+        self._before = before
         self._pending: list[tuple[tuple[str, ...], Snapshot, str]] = []
+        self._told: set[str] = set()
 
     def solve(self, goals: Sequence[Node]) -> list[Snapshot]:
         """The filesystem of each goal. Raises the first error of any step; `Cancelled` if it was stopped."""
@@ -135,9 +139,14 @@ class Solver:
         if isinstance(node, Scratch):
             return Snapshot()
         if isinstance(node, Source):
-            return await self._thread(self._cache.fetch, node)
+            fetched: Result = await self._thread(self._cache.fetch, node)
+            self._tell_cached(node, "its bytes come when they are wanted")
+            return fetched
         key = self._cache.pinned(node)
         if (record := await self._thread(self._cache.by_definition, node)) is not None:
+            for below in topological([node])[:-1]:
+                if below.digest not in self._tasks:
+                    self._tell_cached(below, "what it leads to is known")
             return self._cached(node, record.layers, "by its definition")
         inputs = [await task for task in [self._task(below) for below in node.inputs]]
         selected = None
@@ -165,6 +174,7 @@ class Solver:
             self._engine.emit(StepStarted(node.digest, title, node.notes.place, started, why))
             try:
                 await self._thread(self._room)
+                await self._thread(self._before, node, inputs)
                 work = partial(worker.run, node, inputs)
                 result: Snapshot = await self._thread(again, node, self._engine, work)
                 await self._thread(self._room)
@@ -196,8 +206,14 @@ class Solver:
         return self._journal.started(node, content, self._cache.fresh(node))
 
     def _cached(self, node: Node, layers: Sequence[str], words: str) -> Snapshot:
-        self._engine.emit(StepCached(node.digest, node.notes.title, words, time.monotonic()))
+        self._tell_cached(node, words)
         return Snapshot(tuple(layers))
+
+    def _tell_cached(self, node: Node, words: str) -> None:
+        """Tell it once of a step that people see."""
+        if node.notes.title and node.digest not in self._told:
+            self._told.add(node.digest)
+            self._engine.emit(StepCached(node.digest, node.notes.title, words, time.monotonic()))
 
     # --- records -------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import BinaryIO
 
 from img.digest import is_digest
 from img.errors import CorruptBlob, StoreError
+from img.hashing import Record
 from img.store.using import Using
 
 CHUNK = 1 << 20
@@ -55,12 +55,12 @@ class Blobs:
     def chunks(self, digest: str) -> Iterator[bytes]:
         """The blob's bytes in pieces, verified: after the last piece, raises `CorruptBlob` if they were not the
         promised ones. The damaged file is removed, so that the next build makes or pulls it again."""
-        record = hashlib.sha256()
+        record = Record()
         with self.open(digest) as stream:
             while data := stream.read(CHUNK):
                 record.update(data)
                 yield data
-        if record.hexdigest() != digest[7:]:
+        if record.digest != digest:
             self.remove(digest)
             raise CorruptBlob(
                 f"the stored blob {digest} was damaged and has been removed",
@@ -89,7 +89,7 @@ class Blobs:
             path.unlink(missing_ok=True)
 
     def _write(self, path: Path, chunks: Iterable[bytes], expected: str | None, size: int | None) -> tuple[str, int]:
-        record, count = hashlib.sha256(), 0
+        record, count = Record(), 0
         with path.open("xb", buffering=0) as out:
             for data in chunks:
                 count += len(data)
@@ -99,7 +99,7 @@ class Blobs:
                 _write_all(out.fileno(), data)
                 if count // LOOK > (count - len(data)) // LOOK:
                     self.room()
-        digest = "sha256:" + record.hexdigest()
+        digest = record.digest
         if size is not None and count != size:
             raise CorruptBlob(f"only {count} of the promised {size} bytes came for {expected or 'a blob'}")
         if expected is not None and digest != expected:
@@ -132,6 +132,7 @@ def disk_error(error: OSError, place: Path) -> StoreError:
             f"no space left on the disk of {place}",
             hint="free some space, or name a folder on another disk with --state or IMG_ROOT; nothing was lost",
         )
-    return StoreError(
-        f"{error.filename or place}: {error.strerror or error}", hint="check the store's disk, owner and mode"
-    )
+    hint = "check the store's disk, owner and mode"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT):
+        hint = f"set IMG_ROOT to a folder that the user {os.geteuid()} may write to, or HOME to one that is theirs"
+    return StoreError(f"the store {place}: {error.filename or place}: {error.strerror or error}", hint=hint)

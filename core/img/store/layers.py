@@ -70,9 +70,10 @@ class Layers:
             return False
         return layer.origin is not None or self._blobs.has(layer.descriptor.digest)
 
-    def absent(self, ids: Sequence[str]) -> bool:
-        """Whether bytes of any of the layers would have to be fetched to have all their trees."""
-        return any(not self._tree(id).exists() and self._remote(id) is not None for id in ids)
+    def awaited(self, ids: Sequence[str]) -> int:
+        """Bytes of the blobs that would have to be fetched to have all their trees."""
+        found = [self._remote(id) for id in dict.fromkeys(ids) if not self._tree(id).exists()]
+        return sum(layer.descriptor.size for layer in found if layer is not None and layer.descriptor is not None)
 
     def standing(self, ids: Sequence[str]) -> list[Standing]:
         """What says where the entries of each layer of a stack are, bottom up, as far as that is here: its tree, one that

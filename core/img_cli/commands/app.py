@@ -50,6 +50,7 @@ def _hint(error: Any) -> str:
 
 @app.callback()
 def options(
+    backend: Annotated[str, typer.Option("--backend", "-b", help="Taken, and does nothing.", hidden=True)] = "auto",
     state: Annotated[str, typer.Option("--state", "-s", help="The store's folder, instead of IMG_ROOT.")] = "",
     debug: Annotated[bool, typer.Option("--debug", "-d", help="Show tracebacks of internal errors.")] = False,
     no_plugins: Annotated[bool, typer.Option("--no-plugins", help="Use only what img brings itself.")] = False,
@@ -61,6 +62,7 @@ def options(
 
         print(f"img {VERSION}")
         raise typer.Exit
+    surroundings.check_stacking(backend)
     if state:
         surroundings.state["root"] = state
     if no_plugins:
@@ -110,6 +112,7 @@ def build(
     network: Annotated[str, _one("--network", help="The network of RUN: host, none or sandbox.")] = "",
     no_cache: Annotated[bool, _one("--no-cache", help="Run every step.")] = False,
     no_cache_filter: Annotated[Words, _one("--no-cache-filter", help="Run every step of these stages.")] = None,
+    no_console: Annotated[bool, _one("--no-console", help="Short for --progress plain.")] = False,
     offline: Annotated[bool, _one("--offline", help="Ask no registry and no server: use what the store has.")] = False,
     output: Annotated[Words, _one("--output", "-o", help="type=TYPE,dest=PATH… May be repeated.")] = None,
     pids_limit: Annotated[str, _one("--pids-limit", help="Processes of each step at one time.")] = "",
@@ -168,18 +171,22 @@ def convert(
 @app.command()
 def bake(
     targets: Annotated[list[str] | None, typer.Argument(metavar="[TARGET]...", help="Targets and groups.")] = None,
+    allow: Annotated[Words, _one("--allow", help="Grant security.insecure, network.host or device[=NAME].")] = None,
     backend: Annotated[str, _one("--backend", "-b", help="Who runs the steps (see img plugins).")] = "",
     file: Annotated[str, _one("--file", "-f", help="docker-bake.json, a document, or a compose file.")] = "",
+    load: Annotated[bool, _one("--load", help="Put the images into the store, as tags do.")] = False,
+    metadata_file: Annotated[str, _one("--metadata-file", help="Write what was made to this file, as JSON.")] = "",
     no_cache: Annotated[bool, _one("--no-cache", help="Run every step.")] = False,
     print_: Annotated[bool, _one("--print", help="Show the targets instead of building.")] = False,
     progress: Annotated[str, _one("--progress", help="auto, tty, plain, json or quiet.")] = "auto",
     pull: Annotated[bool, _one("--pull", help="Ask the registry for newer bases.")] = False,
-    set_: Annotated[Words, _one("--set", help="TARGET.KEY[.NAME]=VALUE, where TARGET may be *.")] = None,
+    push: Annotated[bool, _one("--push", help="Push the images to the registries that their names say.")] = False,
+    set_: Annotated[Words, _one("--set", help="TARGET.KEY[.NAME]=VALUE, where TARGET may have wildcards.")] = None,
 ) -> int:
     """Build several targets in one graph."""
+    given: dict[str, Any] = {**locals(), "allow": allow or []}
     from img_cli.commands.bake import bake as act
 
-    given = {"backend": backend, "no_cache": no_cache, "progress": progress, "pull": pull}
     return act(targets or [], file, set_ or [], print_, given)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from img.errors import Cancelled, UsageError
+from img.errors import Cancelled, StoreError, UsageError
 from img_cli.context import open_session
 
 AUTO = "auto"
@@ -29,7 +29,7 @@ def build(given: Mapping[str, Any]) -> int:
             return show_graph(session, request, given["print_"])
         if call:
             return answered(session, request, call)
-        progress = chosen("quiet" if quiet else progress)
+        progress = chosen("quiet" if quiet else "plain" if given["no_console"] and progress == AUTO else progress)
         reporter = reporter_of(session.registry, progress)
         if given["twice"]:
             from img_cli.commands.twice import twice
@@ -63,16 +63,14 @@ def image_id(result: Any) -> str:
 
 
 def write_file(name: str, text: str) -> None:
-    """Write a small file, whole or not at all. Raises `UsageError`."""
-    part = f"{name}.{os.getpid()}.part"
+    """Write a small file, whole or not at all (`img.whole`). Raises `UsageError`."""
+    from img.whole import whole_file
+
     try:
-        with open(part, "w", encoding="utf-8") as out:
-            out.write(text)
-        os.replace(part, name)
-    except OSError as error:
-        if os.path.exists(part):
-            os.unlink(part)
-        raise UsageError(f"can't write {name}: {error.strerror}", hint="check the folder and its mode") from error
+        with whole_file("./-" if name == "-" else name) as write:
+            write(text.encode("utf-8"))
+    except StoreError as error:
+        raise UsageError(str(error), hint=error.hint) from error
 
 
 def told(result: Any, request: Any, quiet: bool) -> None:
@@ -82,14 +80,23 @@ def told(result: Any, request: Any, quiet: bool) -> None:
         return
     for name, digest in result.images:
         print(f"Successfully built {name}\n{digest}", file=sys.stderr)
-    if not result.images:
-        for line in result.lines:
+    for line in result.lines:
+        if not said(line, result.images):
             print(f"Successfully exported {line}", file=sys.stderr)
     if not request.tags and not request.outputs:
         print(
             "warning: no output was asked for: the result is only in the cache; name it with -t, or write it with -o",
             file=sys.stderr,
         )
+
+
+def said(line: str, images: Sequence[tuple[str, str]]) -> bool:
+    """Whether a line of an output says no more than which images are now in the store."""
+    from img.oci.reference import Reference
+
+    names, _, digest = line.rpartition(" ")
+    stored = {Reference.parse(name).familiar for name, found in images if found == digest}
+    return bool(stored) and stored.issuperset(names.split(", "))
 
 
 def reporter_of(registry: Any, name: str) -> Any:

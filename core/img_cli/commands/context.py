@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as encoder
 from typing import TYPE_CHECKING, Any
 
-from img_cli.commands.ls import human
+from img.settings import human
 from img_cli.context import open_session, standard_input
 from img_cli.outcome import printable
 

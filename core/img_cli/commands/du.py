@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from img_cli.commands.ls import human, table, when
+from img.settings import human
+from img_cli.commands.ls import table, when
 from img_cli.context import open_session
 
 WIDTH = 50

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from img.images.compare import Difference
-from img_cli.commands.ls import human, table
+from img.settings import human
+from img_cli.commands.ls import table
 from img_cli.context import open_session
 from img_cli.outcome import printable
 
@@ -140,9 +141,19 @@ def told(differences: Sequence[Difference]) -> list[str]:
             lines.append(f"  = the same files, {words}")
             continue
         path = one.path if one.layer < 0 else f"/{one.path}"
-        what = ", ".join(f"{field} {a} → {b}" for field, a, b in one.what if one.change == "changed")
+        what = _what(one)
         lines.append(printable(f"  {SIGNS[one.change]} {path}{f'  ({what})' if what else ''}"))
     return lines
+
+
+def _what(one: Difference) -> str:
+    """What became of one thing. In the configuration the value that came or went; elsewhere only what changed."""
+    if one.layer < 0 and one.change != "changed":
+        return ", ".join(b if one.change == "added" else a for _, a, b in one.what)
+    if one.layer < 0 and len(one.what) == 1 and one.what[0][0] == one.path:
+        return f"{one.what[0][1]} → {one.what[0][2]}"
+    shown = [f"{name} {a} → {b}" if a != b else a for name, a, b in one.what]
+    return ", ".join(shown) if one.change == "changed" else ""
 
 
 def verify(name: str, json: bool) -> int:

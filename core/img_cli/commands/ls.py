@@ -10,6 +10,7 @@ from typing import Any
 from img.images.stored import held
 from img.oci.reference import Reference
 from img.oci.spec import INDEXES, Index, Manifest
+from img.settings import human
 from img.store.images import Image
 from img.store.store import Store
 from img_cli.context import open_session
@@ -61,15 +62,6 @@ def size(store: Store, digest: str, media_type: str) -> int:
         return len(data) + sum(size(store, m.digest, m.media_type) for m in Index.parse(data).manifests)
     manifest = Manifest.parse(data)
     return len(data) + manifest.config.size + sum(layer.size for layer in manifest.layers)
-
-
-def human(count: float) -> str:
-    """Bytes for people, in powers of 1000 as docker shows them."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.4g}{unit}"
-        count /= 1000
-    return f"{count:.4g}TB"
 
 
 def when(seconds: float) -> str:

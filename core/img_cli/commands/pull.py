@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from img.errors import UsageError
+from img.settings import human
 from img_cli.commands.build import chosen, stop_on_signals
-from img_cli.commands.ls import human, size
+from img_cli.commands.ls import size
 from img_cli.context import open_session
 
 

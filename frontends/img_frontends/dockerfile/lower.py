@@ -327,7 +327,7 @@ class _Lowering:
         trigger = "ONBUILD " if self._triggered else ""
         prefix = self._prefix(stage, self._shown)
         title = f"[{prefix}{stage.label} {self._step}/{self._steps}] {trigger}{instruction.keyword} {shown}"
-        return Notes(title, instruction.line.whole, _group(stage))
+        return Notes(title, instruction.line.whole, _group(stage), instruction.fresh)
 
     def _prefix(self, stage: Stage, platform: str) -> str:
         """What a title says of platforms if several are built: the stage's, and what it makes files for."""

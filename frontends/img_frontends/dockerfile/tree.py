@@ -45,8 +45,10 @@ class Instruction:
     pairs: tuple[tuple[str, str | None], ...] = ()
     legacy: bool = False
     retry: int = 0
-    """How often it is done again when it fails. No Dockerfile says this, nor `resources`: only documents do."""
+    """How often it is done again when it fails. No Dockerfile says this, nor what follows: only documents do."""
     resources: Resources = ANY
+    fresh: bool = False
+    """It is done anew in every build."""
 
     @property
     def keyword(self) -> str:

@@ -87,7 +87,7 @@ class _Binder:
         if root.kind != "table":
             hint = "e.g. from: debian:bookworm, then steps:"
             raise self._wrong(above, root, f"a document is a table of keys, not {_WORDS[root.kind]}", hint)
-        own = {one.name for one in keys(Document)}
+        own = tuple(one.name for one in keys(Document))
         inner = tuple(name for name in _names(Stage) if name not in own)
         mine = tuple(entry for entry in root.entries if entry.name in own)
         rest = tuple(entry for entry in root.entries if entry.name not in own)
@@ -125,7 +125,8 @@ class _Binder:
             case OneOf():
                 text = self._plain(Text(), value, path)
                 if text not in kind.choices:
-                    hint = near(text, kind.choices, "it is one of")
+                    close = get_close_matches(text, kind.choices, 1)
+                    hint = f"did you mean {close[0]}?" if close else ""
                     raise self._wrong(path, value, f"it can't be {text[:80]!r}; it is one of {_or(kind.choices)}", hint)
                 return text
             case Command():

@@ -24,6 +24,7 @@ from img_frontends.document.flat import Flat, flatten
 from img_frontends.document.include import Read, load
 from img_frontends.document.instructions import at, of_arg, of_from, of_setting, of_step
 from img_frontends.document.model import Document, Target
+from img_frontends.document.paths import pathed
 from img_frontends.document.promises import promises
 
 ESCAPE = "\\"
@@ -31,14 +32,15 @@ ESCAPE = "\\"
 
 def lower(request: FrontendRequest, resolver: Resolver, read: Read) -> Definition:
     """Raises `FrontendError`, and what the resolver raises."""
-    document = load(request, resolver, read)
-    return lower_document(document, request, resolver)
+    with pathed(request, resolver, read):
+        return lower_document(load(request, resolver, read), request, resolver)
 
 
 def lower_document(document: Document, request: FrontendRequest, resolver: Resolver) -> Definition:
     """The Definition of a document with nothing left to include. Raises as `lower` does."""
     check_args(document)
     stages = flatten(document)
+    check_targets(document, stages)
     goal, target = goal_of(document, stages, request.target)
     if target is not None:
         request = replace(request, args={**_texts(target.args), **request.args})
@@ -63,6 +65,18 @@ def lower_document(document: Document, request: FrontendRequest, resolver: Resol
 
 def _texts(pairs: Sequence[tuple[str, str | None]]) -> dict[str, str]:
     return {name: value or "" for name, value in pairs}
+
+
+def check_targets(document: Document, stages: Sequence[Flat]) -> None:
+    """Raises `FrontendError` for targets of stages that there are not, also for those that are not asked for."""
+    known = tuple(flat.name for flat in stages)
+    wrong = [
+        FrontendError(f"there is no stage {one.stage!r}", hint=near(one.stage, known, "stages"), place=at(one, "stage"))
+        for _, one in document.targets
+        if one.stage not in known and one.stage.lower() not in known
+    ]
+    if wrong:
+        raise joined(wrong)
 
 
 def goal_of(document: Document, stages: Sequence[Flat], name: str) -> tuple[Flat, Target | None]:

@@ -32,6 +32,7 @@ TEXT, FLAG = Text(), Flag()
 MODE = Text(strict=True, said='a mode, e.g. "0644" or "u+x"')
 TIME = Text(r"(0|([0-9]*\.?[0-9]+(ns|us|µs|ms|s|m|h))+)", "a duration, e.g. 30s or 1m30s")
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+FILE = r"""[^\s/<>$"'`\\]+"""
 STAGE = r"[a-z][a-z0-9_.-]*"
 
 # --- mounts ----------------------------------------------------------------------------------------------------------
@@ -132,7 +133,7 @@ class Run:
     network: str = key(OneOf(("default", "none", "host", "sandbox")), "The network it sees.", "")
     security: str = key(OneOf(("sandbox", "insecure")), "How far it is confined.", "")
     devices: tuple[Device, ...] = key(Many(Record(Device, "name")), "Devices of the machine.", ())
-    name: str = key(Text(r"[A-Za-z0-9_.-]+", "a file name"), "The file name of a script with #!.", "")
+    name: str = key(Text(FILE, "a file name"), "The file name of a script with #!.", "")
     at: Places = places()
 
 
@@ -140,7 +141,7 @@ class Run:
 class Inline:
     """A file whose content stands in the document."""
 
-    name: str = key(Text(r"[A-Za-z0-9_.-]+", "a file name"), "The file's name.")
+    name: str = key(Text(FILE, "a file name"), "The file's name.")
     text: str = key(TEXT, "The content.")
     expand: bool = key(FLAG, "Variables in it are put in.", False)
     at: Places = places()

@@ -10,7 +10,7 @@ from img.ir.values import CPU_PERIOD
 from img.ir.values import Resources as Limits
 from img.settings import seconds_of, size_of
 from img_frontends.document.instructions import at
-from img_frontends.document.model import Add, Resources, Run, Step
+from img_frontends.document.model import Add, Resources, Run, Setting, Step
 
 T = TypeVar("T")
 
@@ -20,12 +20,13 @@ RETRIES = 20
 
 
 def promises(step: Step) -> dict[str, Any]:
-    """What the instruction of `step` gets: its fields ``retry`` and ``resources``, if the step says any. Raises
-    `FrontendError` for what no backend does, for values out of bounds, and for acts that have no such thing."""
-    if not step.cache:
-        hint = "leave it out, and build with --no-cache-filter STAGE"
-        raise FrontendError("cache can't be kept: no backend does it yet", hint=hint, place=at(step, "cache"))
+    """What the instruction of `step` gets: its fields ``retry``, ``resources`` and ``fresh``, if the step says any.
+    Raises `FrontendError` for values out of bounds, and for acts that have no such thing."""
     found: dict[str, Any] = {}
+    if not step.cache:
+        if isinstance(step.act, Setting):
+            raise FrontendError(f"{step.act.name} has no cache", hint="leave it out", place=at(step, "cache"))
+        found["fresh"] = True
     if step.timeout or step.resources is not None:
         if not isinstance(step.act, Run):
             name = "timeout" if step.timeout else "resources"

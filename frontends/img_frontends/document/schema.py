@@ -57,7 +57,7 @@ class _Maker:
         """What a value of the kind may be."""
         match kind:
             case Text():
-                found: Schema = {"type": "string"} if kind.strict else dict(TEXT)
+                found: Schema = {"type": ["string", "integer"]} if kind.strict else dict(TEXT)
                 return {**found, "pattern": rf"^({kind.pattern})$|\$"} if kind.pattern else found
             case Flag():
                 return {"type": "boolean"}

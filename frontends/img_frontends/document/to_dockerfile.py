@@ -50,6 +50,7 @@ def to_dockerfile(document: Document) -> str:
 
 
 _HOW = {
+    "cache": "leave it out, and build with --no-cache-filter STAGE",
     "retry": "leave it out, and let the script try again",
     "timeout": "leave it out, and build with --step-timeout",
     "resources": "leave it out, and build with --memory, --cpus and --pids-limit",
@@ -69,7 +70,7 @@ def _unsaid(document: Document) -> list[FrontendError]:
             if step.when:
                 found.append(_cannot("when", at(step, "when"), "make two stages of it, and choose with --target"))
             for name, hint in _HOW.items():
-                if getattr(step, name):
+                if not step.cache if name == "cache" else getattr(step, name):
                     found.append(_cannot(name, at(step, name), hint))
     return found
 

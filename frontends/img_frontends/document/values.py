@@ -58,7 +58,7 @@ class Text:
 
     def place(self, line: int, column: int) -> Place:
         row = self.rows[line - 1].rstrip("\r") if 0 < line <= len(self.rows) else ""
-        return Place(self.file, line, column, line, row[:500])
+        return Place(self.file, line, column, line, row[: max(column + 100, 500)] if column < 10_000 else "")
 
     def comments(self, line: int, column: int) -> tuple[str, ...]:
         """The rows of comments right above `line`, without ``#`` and one blank. What is indented further than `column`, or

@@ -31,7 +31,7 @@ class RegistryExporter:
         by_digest, insecure = flag(attrs, "push-by-digest"), flag(attrs, "registry.insecure")
         for name in names:
             self.push(str(name.untagged(descriptor.digest) if by_digest else name), descriptor, insecure)
-        line = f"pushed {', '.join(map(str, names))} {descriptor.digest}"
+        line = f"{', '.join(name.familiar for name in names)} {descriptor.digest} to the registry"
         return Exported(line, facts(descriptor, images, names))
 
     def push(self, name: str, descriptor: Descriptor, insecure: bool = False) -> str:

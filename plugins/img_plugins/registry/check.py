@@ -13,7 +13,7 @@ from img_plugins.registry import auth
 from img_plugins.registry.auth import Scope, Secret
 from img_plugins.registry.hosts.model import Endpoint, Location
 from img_plugins.registry.keep import server_of
-from img_plugins.registry.network import Network
+from img_plugins.registry.network import Failure, Network, unreachable
 from img_plugins.registry.proxies import proxy_for, shown
 from img_plugins.registry.reader import falls
 from img_plugins.registry.transport import Transport, drop
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 def try_secret(endpoint: Endpoint, secret: Secret, network: Network) -> None:
     """See whether a registry takes `secret`. Raises `Unauthorized` if not, `RegistryError`."""
     transport = Transport(endpoint, lambda host, repository: secret, network)
-    challenge = _challenge(transport)
+    try:
+        challenge = _challenge(transport)
+    except Failure as failure:
+        raise unreachable(failure) from failure.cause
     if not challenge:
         return  # it lets everybody in: there is nothing to be verified
     scope = Scope(endpoint.repository) if endpoint.repository else Scope()
@@ -38,7 +41,7 @@ def try_secret(endpoint: Endpoint, secret: Secret, network: Network) -> None:
 
 
 def _challenge(transport: Transport) -> str:
-    """What ``/v2/`` asks for, empty if nothing."""
+    """What ``/v2/`` asks for, empty if nothing. Raises `Failure`."""
     response = transport.send("GET", f"{transport.base}/v2/", {})
     drop(response)
     return response.headers.get("WWW-Authenticate", "") if response.status == 401 else ""
@@ -121,12 +124,8 @@ class Check:
             return NotFound(f"it has no repository {endpoint.repository}", hint=error.hint)
         except ImgError as error:
             return error
-        except Exception as error:
-            from img_plugins.registry.network import Failure, unreachable
-
-            if not isinstance(error, Failure):
-                raise
-            return unreachable(error)
+        except Failure as failure:
+            return unreachable(failure)
         finally:
             network.close()
         self._say("  works", "yes")

@@ -3,7 +3,8 @@
 Read in this order: the ``img_credentials`` hook; then each file (setting ``auth_file``, separated by ":"), of which for
 each one ``credHelpers``, ``credsStore`` and ``auths`` count, in this order as for docker. ``auths`` may be keyed by
 ``HOST/PATH`` (containers-auth.json(5)): the longest that the repository lies under is taken. A helper is the program
-``docker-credential-NAME``. What is found goes to the host it was kept for, and is never shown.
+``docker-credential-NAME``. A file or helper that can't be used is passed over with a warning. What is found goes to the
+host it was kept for, and is never shown.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from img.events import Warning
 from img.ports import Host
 from img_plugins.registry import helpers
 from img_plugins.registry.auth import IDENTITY, Secret
@@ -49,6 +52,7 @@ class Credentials:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._found: dict[tuple[str, str], tuple[Secret | None, str]] = {}
+        self._told: set[str] = set()
         self._lock = threading.RLock()
 
     def __call__(self, host: str, repository: str = "") -> Secret | None:
@@ -65,14 +69,32 @@ class Credentials:
         hook = self._host.credentials(host, repository)
         if hook is not None:
             return Secret(*hook), "a plugin (img_credentials)"
-        return from_files(self._host.settings.get("auth_file", "").split(":"), host, repository)
+        files = self._host.settings.get("auth_file", "").split(":")
+        secret, words, trouble = from_files(files, host, repository)
+        for one in trouble:
+            if one not in self._told:
+                self._told.add(one)
+                self._host.emit(Warning(f"credentials are looked for without {one}", None, time.monotonic()))
+        return secret, words
 
 
-def from_files(files: Sequence[str], host: str, repository: str = "") -> tuple[Secret | None, str]:
-    """The secret from the first file that has one, and words. A helper that does not work is passed over, and told."""
+class FromFiles(NamedTuple):
+    """What files say: a secret, if there is one; in words where it is kept, or why there is none; and each file or helper
+    that should have been asked and can't be."""
+
+    secret: Secret | None
+    words: str
+    trouble: tuple[str, ...] = ()
+
+
+def from_files(files: Sequence[str], host: str, repository: str = "") -> FromFiles:
+    """The secret from the first file that has one. What does not work is passed over."""
     trouble: list[str] = []
     for name in filter(None, files):
         document = read(Path(name))
+        if isinstance(document, str):
+            trouble.append(f"{name}: {document}")
+            continue
         for helper in _helpers(document, host):
             try:
                 found = helpers.get(helper, helper_key(host))
@@ -80,13 +102,13 @@ def from_files(files: Sequence[str], host: str, repository: str = "") -> tuple[S
                 trouble.append(f"{name}: {error}")
                 continue
             if found is not None:
-                return found, f"docker-credential-{helper}, which {name} names"
+                return FromFiles(found, f"docker-credential-{helper}, which {name} names", tuple(trouble))
         auths = document.get("auths")
         if isinstance(auths, dict):
             for key in keys(host, repository):
                 if key in auths and (secret := pair(auths[key])) is not None:
-                    return secret, f"{name}, under {key}"
-    return None, "; ".join(trouble) or "no file and no helper has any"
+                    return FromFiles(secret, f"{name}, under {key}", tuple(trouble))
+    return FromFiles(None, "; ".join(trouble) or "no file and no helper has any", tuple(trouble))
 
 
 def _helpers(document: Mapping[str, Any], host: str) -> Iterator[str]:
@@ -101,13 +123,18 @@ def _helpers(document: Mapping[str, Any], host: str) -> Iterator[str]:
         yield document["credsStore"]
 
 
-def read(path: Path) -> dict[str, Any]:
-    """A file's document; empty if it is not there, or not one that can be read."""
+def read(path: Path) -> dict[str, Any] | str:
+    """A file's document, empty if it is not there or empty; or what is wrong with it."""
     try:
-        document: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        data = path.read_bytes()
+        document: Any = json.loads(data) if data.strip() else {}
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    return document if isinstance(document, dict) else {}
+    except OSError as error:
+        return f"it can't be read: {error.strerror}"
+    except (ValueError, RecursionError):
+        return "it is not JSON"
+    return document if isinstance(document, dict) else "it is not a JSON object"
 
 
 def pair(entry: Any) -> Secret | None:

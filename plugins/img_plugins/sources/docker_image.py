@@ -79,6 +79,9 @@ class DockerImageSource:
         """The image of that name, and the one that the name stood for when the registry was last asked."""
         if self._host.settings.get("pull") == "always" and not is_offline(self._host.settings):
             return []
+        return self._named(reference, platform)
+
+    def _named(self, reference: Reference, platform: str) -> list[BaseImage]:
         store = self._host.store
         known = store.images.get(str(reference))
         named = self._choose(known.digest, platform, reference) if known and store.blobs.has(known.digest) else None
@@ -144,6 +147,16 @@ class DockerImageSource:
         images.checked(config, reference.familiar)
         source = Source("docker-image", str(reference), (("platform", platform),))
         return BaseImage(source, config, len(manifest.layers))
+
+
+class StoredImageSource(DockerImageSource):
+    """``stored``: what the store has under a name. No registry is asked for it, whatever ``pull`` says."""
+
+    def _found(self, reference: Reference, platform: str) -> BaseImage:
+        found = self._named(reference, platform)
+        if not found:
+            raise RegistryError(f"the store has no {reference.familiar}", hint="img ls shows what there is")
+        return next((image for image in found if _serves(image, platform)), found[0])
 
 
 def _serves(image: BaseImage, platform: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from img.ir.values import CPU_PERIOD
 from img.sandbox.process import DEFAULT_CAPABILITIES
 from img.sandbox.root import MASKED, READ_ONLY, SHM_SIZE
+from img_plugins.worker.nodes import rules
 
 NAMES = (
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
@@ -33,8 +34,9 @@ def config(step: Json, environment: dict[str, str], root: str, seccomp: Json | N
         "readonlyPaths": [] if insecure else list(READ_ONLY),
     }
     if not userns:
-        linux["resources"] = {"devices": [{"allow": True, "access": "rwm"}], **resources(step)}
+        linux["resources"] = {"devices": rules(step), **resources(step)}
         linux["cgroupsPath"] = cgroup(step)
+    mounts = [_mount(item, [] if userns or insecure else ["nodev"]) for item in step["mounts"]]
     if seccomp is not None and not insecure:
         linux["seccomp"] = seccomp
     return {
@@ -42,7 +44,7 @@ def config(step: Json, environment: dict[str, str], root: str, seccomp: Json | N
         "process": _process(step, environment, insecure),
         "root": {"path": root, "readonly": False},
         "hostname": step["hostname"],
-        "mounts": [*_system(step, insecure, userns and not alone), *map(_mount, step["mounts"])],
+        "mounts": [*_system(step, insecure, userns and not alone), *mounts],
         "linux": linux,
     }
 
@@ -94,9 +96,17 @@ def _system(step: Json, insecure: bool, shared_sys: bool) -> list[Json]:
         sys = {"destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", *SAFE]}
     if not insecure:
         sys["options"].append("ro")
+    dev: Json = {"destination": "/dev", **tmpfs, "options": ["nosuid", "noexec", "mode=755", "size=64k"]}
+    if step.get("devices"):
+        dev = {
+            "destination": "/dev",
+            "type": "bind",
+            "source": step["devices"],
+            "options": ["rbind", "rw", *SAFE],
+        }
     return [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": SAFE},
-        {"destination": "/dev", **tmpfs, "options": ["nosuid", "noexec", "mode=755", "size=64k"]},
+        dev,
         {
             "destination": "/dev/pts",
             "type": "devpts",
@@ -109,6 +119,6 @@ def _system(step: Json, insecure: bool, shared_sys: bool) -> list[Json]:
     ]
 
 
-def _mount(item: Json) -> Json:
-    options = ["rbind", "ro" if item.get("readonly") else "rw", *item.get("options", ())]
+def _mount(item: Json, more: list[str]) -> Json:
+    options = ["rbind", "ro" if item.get("readonly") else "rw", *item.get("options", more)]
     return {"destination": item["target"], "type": "bind", "source": item["source"], "options": options}

@@ -108,7 +108,7 @@ def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> dict[str, A
             os.close(memory)
     if reply.get("status") == 0:
         collect(step["root"], before, step["upper"])
-    return reply
+    return {**reply, "without_proc": True}
 
 
 def finish(step: dict[str, Any]) -> dict[str, Any]:

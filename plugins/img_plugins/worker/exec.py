@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,10 +13,11 @@ from img.errors import BackendError, Cancelled, StepFailed
 from img.ir.nodes import Exec
 from img.ir.values import Network, Security, Ssh
 from img.ports import Host, Result, Snapshot
+from img.sandbox.client import SandboxError
 from img_plugins.worker.devices import Edits, resolve_devices
 from img_plugins.worker.emulation import cannot, foreign
 from img_plugins.worker.lengths import check_lengths, too_long
-from img_plugins.worker.limited import Limited, title_of
+from img_plugins.worker.limited import Limited, ended, title_of
 from img_plugins.worker.mounts import Given, resolve_mounts, system_files
 from img_plugins.worker.output import Output
 
@@ -28,6 +29,8 @@ class Process(Protocol):
 
     def kill(self) -> None: ...
 
+
+_BY_PROC = ("/proc/", "/dev/std", "/dev/fd")
 
 Start = Callable[[dict[str, Any], int, int, "int | None"], Process]
 """What a backend adds: start the step (see `img.sandbox.client.Sandbox.run`) with these as stdout, stderr and the memory
@@ -104,6 +107,8 @@ def _run(host: Host, node: Exec, step: dict[str, Any], memory: int | None, start
     forget = host.on_cancel(process.kill)
     try:
         reply = process.wait()
+    except SandboxError as error:
+        raise _lost(host, node, error) from error
     finally:
         forget()
         output.finish()
@@ -114,16 +119,46 @@ def _run(host: Host, node: Exec, step: dict[str, Any], memory: int | None, start
     limited = Limited(host, node)
     limited.tell(reply)
     if reply["status"]:
-        raise limited.failed(reply, output.tail()) or _failed(node, reply["status"], output.tail())
+        raise limited.failed(reply, output.tail()) or _failed(node, reply, output.tail())
     made: dict[str, Any] = reply["made"]
     return made
 
 
-def _failed(node: Exec, status: int, tail: tuple[str, ...]) -> StepFailed:
+def _lost(host: Host, node: Exec, error: SandboxError) -> Exception:
+    """What watched the step is gone, and with it what became of the step."""
+    if host.cancelled:
+        return Cancelled()
+    if "died" not in str(error):
+        return error
+    hint = "for want of memory, or by the step: where img has no namespaces it can signal what watches it (img doctor)"
     title = title_of(node)
-    what = f"signal {status - 128}" if status > 128 and status < 128 + 65 else f"exit code {status}"
-    hint = "killed, perhaps for want of memory" if status == 137 else ""
-    return StepFailed(f"{title} failed with {what}", status=status, tail=tail, place=node.notes.place, hint=hint)
+    return BackendError(f"{title}: the process of img that watched it was killed", place=node.notes.place, hint=hint)
+
+
+def _failed(node: Exec, reply: Mapping[str, Any], tail: tuple[str, ...]) -> StepFailed:
+    title, status = title_of(node), reply["status"]
+    hint = _killed() if status == 137 else ""
+    if reply.get("without_proc") and any(name in line for line in tail for name in _BY_PROC):
+        hint = (
+            "there is no /proc on this rung, and so no /dev/stdout, /dev/stderr and /dev/fd: write to the descriptor itself "
+            "(>&1, >&2), or give the container what img doctor names"
+        )
+    return StepFailed(
+        f"{title} failed with {ended(status)}", status=status, tail=tail, place=node.notes.place, hint=hint
+    )
+
+
+def _killed() -> str:
+    """What is known of a kill that no limit of img's explains."""
+    from img.sandbox.cgroups import starved
+
+    room = starved()
+    if not room:
+        return "killed, perhaps for want of memory"
+    return (
+        f"killed, as it seems for want of memory: the kernel has killed processes in the cgroup that img is in, which may have "
+        f"{room >> 20} MiB; give that more (docker run --memory, resources: {{limits: {{memory: …}}}} of a pod)"
+    )
 
 
 def not_started(node: Exec, stage: str, number: int, text: str, name: str) -> StepFailed | BackendError:
@@ -146,5 +181,8 @@ def not_started(node: Exec, stage: str, number: int, text: str, name: str) -> St
         hint = "make it with WORKDIR or RUN mkdir, and let the user into it"
         return StepFailed(f"the working folder {node.cwd} can't be entered: {text}", place=place, hint=hint)
     about = f"{name}: {text}" if name else text
+    if stage == "recorder":
+        hint = "what the step did cannot be known from there on, so it was killed"
+        return BackendError(f"the recorder of owners failed: {about}", place=place, hint=hint)
     hint = "img doctor says what this machine allows"
     return BackendError(f"the step's {stage} can't be set up: {about}", place=place, hint=hint)

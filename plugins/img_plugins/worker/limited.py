@@ -23,6 +23,13 @@ def title_of(node: Exec) -> str:
     return node.notes.title or f"RUN {' '.join(node.argv)}"
 
 
+def ended(status: int) -> str:
+    """How a step's process ended, in words. A shell whose program was killed ends with that code too."""
+    if not 128 < status < 128 + 65:
+        return f"exit code {status}"
+    return f"exit code {status} (signal {status - 128})"
+
+
 class Limited:
     """One step and its limits, for the backend that ran it."""
 

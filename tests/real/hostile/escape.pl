@@ -75,13 +75,19 @@ result("descriptors left open", @open ? join(" ", map { "$_ -> " . (readlink // 
     my $said = do { local $/; <$out> };
     result("read by a second chroot", $said ? $said : undef);
 }
-for my $node ([b => 8, 0], [b => 254, 0], [b => 259, 0], [c => 1, 1], [c => 1, 2], [c => 1, 11]) {
+for my $node ([b => 8, 0], [b => 253, 0], [b => 254, 0], [b => 259, 0], [c => 1, 1], [c => 1, 2], [c => 1, 11], [c => 10, 200]) {
     my ($type, $major, $minor) = @$node;
-    my $path = "/tmp/node-$type-$major-$minor";
-    system("mknod $path $type $major $minor 2>/dev/null");
-    result("open the device $type $major:$minor", opens($path, O_RDONLY));
-    unlink $path;
+    my $how;
+    for my $folder (grep { -d } "/tmp", "/dev", "/dev/shm", "/cache") {
+        my $path = "$folder/node-$type-$major-$minor";
+        system("mknod $path $type $major $minor 2>/dev/null");
+        $how //= opens($path, O_RDONLY) && "in $folder";
+        unlink $path;
+    }
+    result("open the device $type $major:$minor", $how);
 }
+chmod 0614, "/dev/full";    # the test looks at the machine's
+chown 4711, 4711, "/dev/full";
 result("devices of the machine", join(" ", grep { -e } map { "/dev/$_" } qw(mem kmem kmsg sda vda fuse kvm)) || undef);
 result("names of the machine's files", first(map { has_word($_) } grep { defined } map { m{(/\S+)} } `cat /proc/self/mountinfo`));
 

@@ -232,7 +232,7 @@ def test_each_step_is_told_once(messages: list[control.StatusResponse], kinds: l
     ("error", "status", "words"),
     [
         ('process "x" did not complete successfully: exit code: 7', 7, "failed with exit code 7"),
-        ("executor failed running [x]: exit code: 137", 137, "failed with signal 9"),
+        ("executor failed running [x]: exit code: 137", 137, "failed with exit code 137 (signal 9)"),
         ("secret a: not found", 1, "secret a: not found"),
     ],
 )

@@ -54,6 +54,24 @@ def test_nothing_outside_is_sent(tmp_path: Path) -> None:
     assert sent(context, "up", "etc/passwd") == ["etc", "up"]
 
 
+def test_what_has_become_a_link_since_it_was_told_of_is_not_sent(tmp_path: Path) -> None:
+    fill(tmp_path, "context/dir/deep/a", "context/b", "context/c", "outside/deep/a", "secret")
+    tree = FolderTree(str(tmp_path / "context"), ())
+    entries = {
+        entry.path: entry for entry in Needed(tree, patterns_of([Copy(Scratch(), FILES, (".",), "/")])).entries()
+    }
+    os.close(tree.open(entries["dir/deep/a"]))
+    (tmp_path / "context" / "dir").rename(tmp_path / "moved")
+    os.symlink("../outside", tmp_path / "context" / "dir")
+    for name in ("b", "c"):
+        (tmp_path / "context" / name).unlink()
+    os.symlink("../secret", tmp_path / "context" / "b")
+    os.mkfifo(tmp_path / "context" / "c")
+    for path in ("dir/deep/a", "b", "c"):
+        with pytest.raises(OSError):
+            tree.open(entries[path])
+
+
 def test_what_is_ignored_stays(tmp_path: Path) -> None:
     fill(tmp_path, "a", "b.o", "dir/c.o", "dir/d", "dir/keep.o")
     assert sent(tmp_path, ".", ignore=("**/*.o", "!dir/keep.o")) == ["a", "dir", "dir/d", "dir/keep.o"]

@@ -31,7 +31,7 @@ def test_words_that_are_none(word: str) -> None:
 
 WRONG: list[tuple[str, dict[str, str], str]] = [
     ("to", {"type": "nope"}, "there is no cache type 'nope'"),
-    ("to", {"type": "gha"}, "type=gha is not there yet"),
+    ("to", {"type": "gha"}, "caches of type=gha are not there yet"),
     ("to", {"type": "s3"}, "needs bucket="),
     ("to", {"type": "registry"}, "needs ref="),
     ("to", {"type": "registry", "ref": "h/UPPER"}, "UPPER"),

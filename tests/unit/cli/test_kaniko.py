@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.unit.cli.test_cli import img
+from tests.unit.cli.program import img
 
 from img.errors import UsageError
 from img_cli.commands.kaniko import command, contexts, transport

@@ -67,18 +67,9 @@ def test_a_package_is_whole(kind: str, packages: Path) -> None:
 def test_packages_are_linted_and_typed(packages: Path, tmp_path: Path) -> None:
     bin = Path(sys.executable).parent
     for folder in packages.glob("img-*"):
-        ruff = [
-            str(bin / "ruff"),
-            "check",
-            "-q",
-            "--isolated",
-            "--line-length",
-            "120",
-            "--select",
-            "E,F,W,B,UP,RUF",
-            ".",
-        ]
-        subprocess.run(ruff, check=True, cwd=folder)
+        rules = ("--config", str(folder / "pyproject.toml"), "--extend-select", "E,F,W,B,UP,RUF")
+        subprocess.run([str(bin / "ruff"), "check", "-q", *rules, "."], check=True, cwd=folder)
+        subprocess.run([str(bin / "ruff"), "format", "-q", "--check", "."], check=True, cwd=folder)
     code = [str(path) for path in packages.glob("img-*/img_*") if path.is_dir()]
     mypy = [
         str(bin / "mypy"),

@@ -53,10 +53,31 @@ def test_a_step() -> None:
     assert linux["seccomp"] == {"defaultAction": "x"}
     assert {one["type"] for one in linux["namespaces"]} == {"pid", "ipc", "uts", "mount"}
     assert found["mounts"][-2:] == [
-        {"destination": "/y", "type": "bind", "source": "/x", "options": ["rbind", "ro"]},
+        {"destination": "/y", "type": "bind", "source": "/x", "options": ["rbind", "ro", "nodev"]},
         {"destination": "/t", "type": "bind", "source": "/z", "options": ["rbind", "rw", "nodev"]},
     ]
     assert "hooks" not in found
+
+
+def test_devices() -> None:
+    """A step makes any node, and opens those that every step has and its own; /dev is the one that was laid for it."""
+    device = {
+        "kind": "bind",
+        "target": "/d",
+        "source": "/z",
+        "options": ["dev"],
+        "rule": {"type": "b", "major": 7, "minor": 1},
+    }
+    found = _config(mounts=[device], devices="/laid")
+    rules = found["linux"]["resources"]["devices"]
+    assert rules[0] == {"allow": False, "access": "rwm"}
+    assert [rule["type"] for rule in rules if rule["access"] == "m"] == ["c", "b"]
+    assert rules[-1] == {"allow": True, "type": "b", "major": 7, "minor": 1, "access": "rwm"}
+    dev = next(mount for mount in found["mounts"] if mount["destination"] == "/dev")
+    assert dev["source"] == "/laid" and "nodev" in dev["options"]
+    assert "nodev" not in found["mounts"][-1]["options"]
+    assert _config(insecure=True)["linux"]["resources"]["devices"] == [{"allow": True, "access": "rwm"}]
+    assert "nodev" not in _config(True)["mounts"][-2]["options"], "in a user namespace there are none to be opened"
 
 
 def test_another_user_holds_no_capabilities() -> None:

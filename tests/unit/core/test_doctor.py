@@ -55,7 +55,7 @@ CASES = [
     (
         "a privileged container's own disk",
         {**ROOT, "overlay": "Invalid argument"},
-        "copy",
+        "plain",
         "overlay",
         "disk",
         "IMG_ROOT",
@@ -160,7 +160,7 @@ CASES = [
         "a single id",
         "more ids",
     ),
-    ("a disk", {**USER, "user_overlay": "Invalid argument"}, "assemble", "userns", "disk", "emptyDir"),
+    ("a disk", {**USER, "user_overlay": "Invalid argument"}, "plain", "userns", "disk", "emptyDir"),
 ]
 
 

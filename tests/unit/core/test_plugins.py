@@ -91,7 +91,7 @@ def test_every_offer_can_be_loaded(registry: Registry) -> None:
 
 def test_two_offers_of_one_name_are_an_error_that_names_both() -> None:
     offer = Offer("exporter", "x", "", "m:a")
-    with pytest.raises(PluginError, match="both one and two offer a exporter named 'x'"):
+    with pytest.raises(PluginError, match="both one and two offer an exporter named 'x'"):
         join({("exporter", "x"): (offer, "one")}, [offer], "two")
 
 

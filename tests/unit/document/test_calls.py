@@ -78,9 +78,17 @@ def test_compose() -> None:
     ("build", "column", "message"),
     [
         ("{ctx: x}", 13, "services.a.build.ctx: img does not know this key"),
-        ("{args: [A]}", 20, "A has no value"),
         ("{context: [x]}", 22, "expected a text"),
-        ("{target: '${T}'}", 21, "variables of compose files are not put in"),
+        ("{args: {X: [1]}}", 23, "services.a.build.args.X: expected a text"),
+        ('{context: "${X"}', 22, "services.a.build.context: a } is missing"),
+        ('{context: "${X!"}', 22, "${X is followed by '!'"),
+        ('{context: "${X:?why}"}', 22, "the variable X is not set: why"),
+        ('{context: "$1"}', 22, "a $ stands before no name"),
+        ('{context: "' + "${X:-" * 30 + '"}', 22, "nested too deep"),
+        ("{secrets: [x]}", 23, "there is no secret 'x'"),
+        ("{sbom: true}", 19, "img makes no attestations"),
+        ("{pull: maybe}", 19, "expected true or false"),
+        ("{x-ours: 1, dockerfile: B, dockerfile_inline: x}", 12, "it has dockerfile and dockerfile_inline"),
     ],
 )
 def test_compose_mistakes(build: str, column: int, message: str) -> None:

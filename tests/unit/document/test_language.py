@@ -9,6 +9,7 @@ from tests.documents.lowering import definition, document, images, problems
 from tests.unit.dockerfile.lowering import Resolver
 
 from img.errors import FrontendError
+from img.ir import wire
 from img.ir.nodes import Exec, Link, Mkdir, Remove
 from img_frontends.document.convert import written
 from img_frontends.hooks import img_detect_frontend, named
@@ -125,3 +126,18 @@ def test_detection() -> None:
     assert img_detect_frontend("anything", b"# syntax=toml\n") == "toml"
     assert img_detect_frontend("img.yaml", b"# no syntax here\n") == "yaml"
     assert img_detect_frontend("img.yaml", b"# syntax=docker/dockerfile:1\n") == "dockerfile"
+
+
+def test_a_step_without_cache() -> None:
+    text = "from: base\nsteps: [{run: a}, {run: b, cache: false}, {copy: [x, /], cache: false}]\n"
+    node: Any = definition(text).targets[0].root
+    assert [node.notes.fresh, node.inputs[0].notes.fresh, node.inputs[0].inputs[0].notes.fresh] == [True, True, False]
+    assert wire.load(wire.dump(definition(text))).targets[0].root.notes.fresh
+
+
+def test_late_mistakes_have_their_path() -> None:
+    files: dict[Any, bytes] = {"more.yaml": b"stages: {a: {from: '${X'}}\n"}
+    text = "stages:\n  b: {from: base, steps: [{copy: [a, /]}, {copy: {from: '${Y', paths: x, to: /}}]}\n"
+    assert str(problems(text)[0]).startswith("stages.b.steps[1].copy.from: ")
+    found = problems("include: more.yaml\nstages: {b: {from: a}}\n", resolver=Resolver(files=files))
+    assert str(found[0]).startswith("stages.a.from: ") and found[0].place and found[0].place.file == "more.yaml"

@@ -70,6 +70,13 @@ CASES = [
         "there is no stage 'apb' to extend",
         "did you mean app?",
     ),
+    (
+        "stages: {a: {from: base}}\ntargets: {t: {stage: b}}\n",
+        2,
+        22,
+        "targets.t.stage: there is no stage 'b'",
+        "stages: a",
+    ),
     ("stages: {a: {from: base}}\ndefault: b\n", 2, 10, "target stage 'b' could not be found", "targets and stages: a"),
     ("stages: {a: {from: base}}\nfrom: base\n", 2, 1, "a document with stages can't be one itself", "put it into"),
     ("args: {N: {type: number, default: x}}\nfrom: base\n", 1, 35, "args.N: expected a number, not 'x'", ""),
@@ -90,7 +97,7 @@ CASES = [
     ("from: base\nsteps:\n  - copy: [a, b]\n    timeout: 5s\n", 4, 14, "only a run has timeout", ""),
     ("from: base\nsteps:\n  - run: x\n    timeout: 5 years\n", 4, 14, "expected a duration", ""),
     ("from: base\nsteps:\n  - run: x\n    timeout: $T\n", 4, 14, "invalid timeout", "a duration"),
-    ("from: base\nsteps:\n  - run: x\n    cache: false\n", 4, 12, "cache can't be kept", ""),
+    ("from: base\nsteps:\n  - user: x\n    cache: false\n", 4, 12, "user has no cache", "leave it out"),
     (
         "from: base\nsteps:\n  - write: {path: /a, text: b}\n    resources: {memory: 2g}\n",
         4,

@@ -23,6 +23,7 @@ from img.images.select import matching
 from img.images.stored import find
 from img.images.verify import verify
 from img.session import Session
+from img_cli.commands.images import told
 
 ONE = tar([("a", b"one"), ("d", None), ("same", b"same")])
 TWO = tar([("a", b"two"), ("d", None), ("e", b""), ("same", b"same")])
@@ -275,7 +276,7 @@ def test_differences(session: Session) -> None:
     rows = {(d.layer, d.path): d for d in found}
     assert {(d.layer, d.path, d.change) for d in found} == {
         (-1, "config.Cmd", "removed"),
-        (-1, "config.Env", "changed"),
+        (-1, "config.Env.A", "changed"),
         (-1, "config.User", "added"),
         (0, "a", "changed"),
         (0, "e", "added"),
@@ -285,6 +286,24 @@ def test_differences(session: Session) -> None:
     }
     assert [field for field, _, _ in rows[0, "a"].what] == ["content"]
     assert compare(session.engine, "a:1", "a:1") == []
+
+
+def test_histories_are_told_step_by_step(session: Session) -> None:
+    steps = [
+        {"created": "2024-01-01T00:00:00Z", "created_by": text, "empty_layer": True}
+        for text in ("ADD one", "RUN  make", "CMD x")
+    ]
+    other = [steps[0], {**steps[0], "created_by": "COPY a /"}, {**steps[1], "created": "2024-02-02T00:00:00Z"}]
+    put(session, "a:1", config={"Labels": {"v": "1"}}, history=steps)
+    put(session, "b:1", config={"Labels": {"v": "2"}, "User": "u"}, history=other)
+    assert told(compare(session.engine, "a:1", "b:1")) == [
+        "configuration:",
+        "  ~ config.Labels.v  (1 → 2)",
+        "  + config.User  (u)",
+        "  + history 2  (COPY a /)",
+        "  ~ history 3  (RUN make, created 2024-01-01T00:00:00Z → 2024-02-02T00:00:00Z)",
+        "  - history 3  (CMD x)",
+    ]
 
 
 def test_order_and_form_are_differences(session: Session) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from img.errors import RegistryError, UsageError
+from img.events import Event, Warning
+from img.session import Session
 from img_plugins.registry import keep
 from img_plugins.registry.auth import IDENTITY, Secret
-from img_plugins.registry.credentials import from_files
+from img_plugins.registry.credentials import Credentials, from_files
 
 HELPER = """#!/bin/sh
 # A credential helper that keeps one file per server. The secret arrives on standard input only.
@@ -82,7 +84,7 @@ def test_the_first_file_that_has_any_counts(tmp_path: Path) -> None:
     two = write(tmp_path / "two.json", {"auths": {"a.b": encoded("u", "two"), "z.b": encoded("u", "no")}})
     files = ["/nowhere", str(broken), one, two]
     assert from_files(files, "a.b")[0] == Secret("u", "two")
-    secret, words = from_files(files, "z.b")
+    secret, words, _ = from_files(files, "z.b")
     assert secret == Secret("u", "z")
     assert words == f"{one}, under z.b"
 
@@ -100,7 +102,7 @@ def test_helpers(tmp_path: Path, helper: Path) -> None:
 
 def test_a_helper_that_does_not_work_is_told_and_passed_over(tmp_path: Path) -> None:
     file = write(tmp_path / "c.json", {"credsStore": "missing-one"})
-    secret, words = from_files([file], "a.b")
+    secret, words, _ = from_files([file], "a.b")
     assert secret is None
     assert "docker-credential-missing-one is not installed" in words
     file = write(tmp_path / "c.json", {"credsStore": "../evil"})
@@ -197,3 +199,27 @@ def test_many_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(json.loads(path.read_text())["auths"]) == 16
+
+
+def test_what_can_not_be_asked_is_told_once(tmp_path: Path) -> None:
+    broken, names = tmp_path / "broken", tmp_path / "names"
+    broken.write_text("{")
+    names.write_text('{"credsStore": "nosuch"}')
+    (tmp_path / "empty").write_text("")
+    found = from_files([str(broken), str(tmp_path / "empty"), str(tmp_path / "none"), str(names)], "a.b")
+    assert found.secret is None
+    assert found.trouble == (f"{broken}: it is not JSON", f"{names}: docker-credential-nosuch is not installed")
+    with Session(tmp_path / "s", {"auth_file": str(broken)}) as session:
+        told: list[Event] = []
+        session.engine.sink = told.append
+        credentials = Credentials(session.engine)
+        assert credentials("a.b") is credentials("c.d")
+    assert credentials.find("a.b")[0] is None
+    assert [event.message for event in told if isinstance(event, Warning)] == [
+        f"credentials are looked for without {broken}: it is not JSON"
+    ]
+
+
+def test_trying_credentials_where_nobody_answers(tmp_path: Path) -> None:
+    with Session(tmp_path / "s", {}) as session, pytest.raises(RegistryError, match="can't reach the registry"):
+        session.engine.load("registry", "distribution").login("127.0.0.1:1", "u", "p")

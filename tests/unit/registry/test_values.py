@@ -8,7 +8,7 @@ import pytest
 
 from img.errors import ImgError, LayerError, RegistryError, UsageError
 from img.oci.mutate import assemble
-from img.oci.platform import Platform, select
+from img.oci.platform import Platform, host_platform, select
 from img.oci.reference import Reference
 from img.oci.spec import OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Index, Manifest, diff_ids
 
@@ -51,6 +51,7 @@ def test_bad_names(text: str) -> None:
         ("linux/amd64", "linux/amd64"),
         ("amd64", "linux/amd64"),
         ("x86_64", "linux/amd64"),
+        ("windows", f"windows/{str(host_platform()).partition('/')[2]}"),
         ("linux/arm64/v8", "linux/arm64"),
         ("linux/arm", "linux/arm/v7"),
         ("linux/arm/v6", "linux/arm/v6"),
@@ -65,6 +66,11 @@ def test_platforms(text: str, shown: str) -> None:
 def test_bad_platforms(text: str) -> None:
     with pytest.raises(UsageError, match="is not a platform"):
         Platform.parse(text)
+
+
+def test_one_word_is_an_architecture_or_a_system() -> None:
+    with pytest.raises(UsageError, match="'amd46' is no architecture and no system"):
+        Platform.parse("amd46")
 
 
 def manifests(*platforms: str) -> list[Descriptor]:

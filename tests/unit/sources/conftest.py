@@ -1,4 +1,4 @@
-"""An engine with a store of its own, and a web server."""
+"""An engine with a store of its own, a session with one, and a web server."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tests.peers.web import Web, serving
 
 from img.engine import Engine
 from img.plugin.registry import Registry
+from img.session import Session
 
 
 class Host(Engine):
@@ -52,3 +53,9 @@ def host(new_host: Callable[[], Host]) -> Host:
 def web() -> Iterator[Web]:
     with serving() as running:
         yield running
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    with Session(tmp_path / "store", {"path": "/usr/bin:/bin"}) as opened:
+        yield opened

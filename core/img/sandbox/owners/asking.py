@@ -74,7 +74,7 @@ def _status(served: Served, call: Call, place: Where, flags: int, address: int) 
     uid, gid = struct.unpack_from("=II", data, _machine.owner_at)
     if owner is not None or uid == NOBODY or gid == NOBODY:
         data = _owned(bytearray(data), owner or ROOT)
-    write(call.pid, address, data)
+    write(served.proc, call, address, data)
     return 0
 
 
@@ -129,7 +129,7 @@ def statx(served: Served, call: Call) -> Reply:
             (mode,) = struct.unpack_from("=H", data, 28)
             struct.pack_into("=H", data, 28, _KINDS[kind] | stat.S_IMODE(mode))
             struct.pack_into("=II", data, 128, int(major), int(minor))
-    write(call.pid, address, bytes(data))
+    write(served.proc, call, address, bytes(data))
     return 0
 
 
@@ -172,7 +172,7 @@ def _give(served: Served, call: Call, file: int, uid: int, gid: int) -> Reply:
                 raise OSError(errno.EPERM, "chown")
         if not os.readlink(b"self/fd/%d" % file, dir_fd=served.proc).startswith(b"/"):
             return 0  # a pipe or socket: it has no name, and nobody will ask
-        file, status = alone(served, file, status)
+        file, status = alone(served, call, file, status)
         keep = ctypes.c_uint(KEEP)
         if _call(_CHOWN, file, b"", keep, keep, EMPTY_PATH) < 0:
             raise OSError(ctypes.get_errno(), "chown")

@@ -58,16 +58,16 @@ def getegid(served: Served, call: Call) -> Reply:
 
 
 def getresuid(served: Served, call: Call) -> Reply:
-    return _tell(call, served.identities.of(call.pid).users)
+    return _tell(served, call, served.identities.of(call.pid).users)
 
 
 def getresgid(served: Served, call: Call) -> Reply:
-    return _tell(call, served.identities.of(call.pid).groups)
+    return _tell(served, call, served.identities.of(call.pid).groups)
 
 
-def _tell(call: Call, ids: Ids) -> Reply:
+def _tell(served: Served, call: Call, ids: Ids) -> Reply:
     for address, id in zip(call.args, ids[:3], strict=False):
-        write(call.pid, address, _WORD.pack(id))
+        write(served.proc, call, address, _WORD.pack(id))
     return 0
 
 
@@ -77,7 +77,7 @@ def getgroups(served: Served, call: Call) -> Reply:
     if size < 0 or 0 < size < len(groups):
         raise OSError(errno.EINVAL, "getgroups")
     if size and groups:
-        write(call.pid, address, struct.pack(f"={len(groups)}I", *groups))
+        write(served.proc, call, address, struct.pack(f"={len(groups)}I", *groups))
     return len(groups)
 
 
@@ -88,11 +88,12 @@ def setgroups(served: Served, call: Call) -> Reply:
         raise OSError(errno.EPERM, "setgroups")
     if size > _GROUPS:
         raise OSError(errno.EINVAL, "setgroups")
-    data = b"".join(read(call.pid, address + at, min(4096, 4 * size - at)) for at in range(0, 4 * size, 4096))
+    data = b"".join(read(call, address + at, min(4096, 4 * size - at)) for at in range(0, 4 * size, 4096))
     return _become(served, call, by._replace(others=tuple(sorted(struct.unpack(f"={size}I", data)))))
 
 
 def _become(served: Served, call: Call, identity: Identity) -> Reply:
+    call.check()
     served.identities.become(call.pid, identity)
     return 0
 
@@ -136,13 +137,13 @@ def _three(call: Call) -> tuple[int, int, int]:
 
 def setfsuid(served: Served, call: Call) -> Reply:
     by = served.identities.of(call.pid)
-    served.identities.become(call.pid, by._replace(users=set_files(by.users, call.args[0] & 0xFFFFFFFF, by.sets)))
+    _become(served, call, by._replace(users=set_files(by.users, call.args[0] & 0xFFFFFFFF, by.sets)))
     return by.users.files
 
 
 def setfsgid(served: Served, call: Call) -> Reply:
     by = served.identities.of(call.pid)
-    served.identities.become(call.pid, by._replace(groups=set_files(by.groups, call.args[0] & 0xFFFFFFFF, by.sets)))
+    _become(served, call, by._replace(groups=set_files(by.groups, call.args[0] & 0xFFFFFFFF, by.sets)))
     return by.groups.files
 
 
@@ -175,7 +176,7 @@ def _execute(served: Served, call: Call, place: Where, flags: int) -> Reply:
         as_group = special and mode & stat.S_ISGID and mode & stat.S_IXGRP
         new = execute(by, owner.uid if special and mode & stat.S_ISUID else None, owner.gid if as_group else None)
         if new != by:
-            served.identities.become(call.pid, new)
+            _become(served, call, new)
     finally:
         os.close(file)
     return None
@@ -208,28 +209,28 @@ def prctl(served: Served, call: Call) -> Reply:
     """PR_SET_KEEPCAPS. It goes with the next exec, and capabilities are not followed further than that."""
     by = served.identities.of(call.pid)
     if call.args[0] & 0xFFFFFFFF == KEEPCAPS and call.args[1] and by.root:
-        served.identities.become(call.pid, by._replace(keeps=True))
+        _become(served, call, by._replace(keeps=True))
     return None
 
 
 def prlimit64(served: Served, call: Call) -> Reply:
-    return _carrier(call, call.args[1], call.args[3])
+    return _carrier(served, call, call.args[1], call.args[3])
 
 
 def getrlimit(served: Served, call: Call) -> Reply:
-    return _carrier(call, call.args[0], call.args[1])
+    return _carrier(served, call, call.args[0], call.args[1])
 
 
 def setrlimit(served: Served, call: Call) -> Reply:
-    return _carrier(call, call.args[0], 0)
+    return _carrier(served, call, call.args[0], 0)
 
 
-def _carrier(call: Call, limit: int, address: int) -> Reply:
+def _carrier(served: Served, call: Call, limit: int, address: int) -> Reply:
     """The limit by which processes carry their identity is unlimited to them, whatever they set it to."""
     if limit & 0xFFFFFFFF != CARRIER:
         return None
     if address:
-        write(call.pid, address, _UNLIMITED)
+        write(served.proc, call, address, _UNLIMITED)
     return 0
 
 
@@ -238,8 +239,8 @@ def getsockopt(served: Served, call: Call) -> Reply:
     descriptor, level, option, address, length = call.args[:5]
     if (level & 0xFFFFFFFF, option & 0xFFFFFFFF) != (socket.SOL_SOCKET, socket.SO_PEERCRED):
         return None
-    (size,) = _WORD.unpack(read(call.pid, length, 4))
-    with taken(served, call.pid, signed(descriptor)) as mine:
+    (size,) = _WORD.unpack(read(call, length, 4))
+    with taken(served, call, signed(descriptor)) as mine:
         pid, uid, gid = struct.unpack("=iII", mine.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     if pid > 0:
         try:
@@ -248,8 +249,8 @@ def getsockopt(served: Served, call: Call) -> Reply:
         except OSError:
             pid = 0  # it has ended
     data = struct.pack("=iII", pid, uid, gid)[:size]
-    write(call.pid, address, data)
-    write(call.pid, length, _WORD.pack(len(data)))
+    write(served.proc, call, address, data)
+    write(served.proc, call, length, _WORD.pack(len(data)))
     return 0
 
 

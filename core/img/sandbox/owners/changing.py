@@ -27,6 +27,8 @@ from img.sandbox.owners.where import (
 
 _FOLLOW = 0x400
 """AT_SYMLINK_FOLLOW."""
+_WHITEOUT = 4
+"""RENAME_WHITEOUT."""
 
 
 def _user(served: Served, call: Call) -> Identity | None:
@@ -77,6 +79,13 @@ def rename(served: Served, call: Call) -> Reply:
 
 def renameat(served: Served, call: Call) -> Reply:
     return _rename(served, call, *(named(served, call, *call.args[at : at + 2]) for at in (0, 2)))
+
+
+def renameat2(served: Served, call: Call) -> Reply:
+    """renameat2(2). What leaves a whiteout behind would make a file, and overlayfs has none of it."""
+    if call.args[4] & _WHITEOUT:
+        raise OSError(errno.EINVAL, "whiteout")
+    return renameat(served, call)
 
 
 def _rename(served: Served, call: Call, *places: Where) -> Reply:
@@ -140,7 +149,7 @@ def fchmod(served: Served, call: Call) -> Reply:
     file = open_path(served, call, place)
     try:
         before = os.fstat(file)
-        file, status = alone(served, file, before)
+        file, status = alone(served, call, file, before)
         if status.st_ino == before.st_ino:
             return None
         os.chmod(b"self/fd/%d" % file, call.args[1] & 0o7777, dir_fd=served.proc)
@@ -194,7 +203,7 @@ ANSWERS = {
     "unlinkat": unlinkat,
     "rename": rename,
     "renameat": renameat,
-    "renameat2": renameat,
+    "renameat2": renameat2,
     "link": link,
     "linkat": linkat,
     "truncate": truncate,

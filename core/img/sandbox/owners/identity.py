@@ -15,6 +15,9 @@ from typing import NamedTuple
 CARRIER = resource.RLIMIT_RTTIME
 _BASE = 1 << 40
 """Microseconds. The first identity's limit; the others' lie below."""
+_ROOM, _EACH = 1 << 20, 16
+"""Supplementary groups that a recorder remembers, and how many of them an identity counts for: what processes become is a
+step's to choose, and a recorder's memory is not."""
 KEEP = 0xFFFFFFFF
 """-1, as an id: leave it."""
 
@@ -64,17 +67,34 @@ class Identities:
     def __init__(self, first: Identity) -> None:
         self._all = [first]
         self._numbers = {first: 0}
+        self._groups: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._room = _ROOM
 
     def of(self, pid: int) -> Identity:
-        """The identity of a process. Raises `ProcessLookupError`."""
-        return self._all[_BASE - resource.prlimit(pid, CARRIER)[0]]
+        """The identity of a process. Raises `ProcessLookupError`, also for one that carries none."""
+        number = _BASE - resource.prlimit(pid, CARRIER)[0]
+        if not 0 <= number < len(self._all):
+            raise ProcessLookupError(errno.ESRCH, "identity")
+        return self._all[number]
 
     def become(self, pid: int, identity: Identity) -> None:
-        """A process is somebody else from now on. Raises `ProcessLookupError`."""
-        number = self._numbers.setdefault(identity, len(self._all))
-        if number == len(self._all):
-            self._all.append(identity)
+        """A process is somebody else from now on. Raises `ProcessLookupError`, `OSError` (EAGAIN) if there are too many."""
+        number = self._numbers.get(identity)
+        if number is None:
+            number = self._met(identity)
         resource.prlimit(pid, CARRIER, (_BASE - number, resource.prlimit(pid, CARRIER)[1]))
+
+    def _met(self, identity: Identity) -> int:
+        """Remember a new one; returns its number. Equal groups are kept once."""
+        new = identity.others not in self._groups
+        room = self._room - _EACH - (len(identity.others) if new else 0)
+        if room < 0:
+            raise OSError(errno.EAGAIN, "identities")
+        self._room = room
+        identity = identity._replace(others=self._groups.setdefault(identity.others, identity.others))
+        self._numbers[identity] = len(self._all)
+        self._all.append(identity)
+        return len(self._all) - 1
 
 
 def carry_first() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
 
 from img.sandbox.owners.listener import Call
@@ -16,7 +17,7 @@ from img.sandbox.owners.where import Served, Where, open_path
 _CHUNK = 1 << 24
 
 
-def alone(served: Served, file: int, status: os.stat_result) -> tuple[int, os.stat_result]:
+def alone(served: Served, call: Call, file: int, status: os.stat_result) -> tuple[int, os.stat_result]:
     """`file`, open as a path, and its status; or those of the copy that took its place, `file` being closed then."""
     key = (status.st_dev, status.st_ino)
     if status.st_nlink == 1 or stat.S_ISDIR(status.st_mode) or key in served.table.made_here:
@@ -24,7 +25,7 @@ def alone(served: Served, file: int, status: os.stat_result) -> tuple[int, os.st
     if _mount(served, file) != _mount(served, served.root):
         return file, status
     path = os.readlink(b"self/fd/%d" % file, dir_fd=served.proc)
-    fresh = _separate(served, file, status, path)
+    fresh = _separate(served, call, file, status, path)
     os.close(file)
     return fresh, os.fstat(fresh)
 
@@ -35,7 +36,7 @@ def ready(served: Served, call: Call, place: Where, *, follow: bool = True, link
     with suppress(OSError):
         file = open_path(served, call, place, follow=follow)
         try:
-            file, status = alone(served, file, os.fstat(file))
+            file, status = alone(served, call, file, os.fstat(file))
             if linked:
                 served.table.made_here.add((status.st_dev, status.st_ino))
         finally:
@@ -51,14 +52,14 @@ def _mount(served: Served, file: int) -> bytes:
         os.close(opened)
 
 
-def _separate(served: Served, file: int, status: os.stat_result, path: bytes) -> int:
+def _separate(served: Served, call: Call, file: int, status: os.stat_result, path: bytes) -> int:
     """Put a copy in the place of a name; returns it open as a path. Raises `OSError`."""
     folder, name = os.path.split(path)
     above = os.stat(folder)
     fresh = os.path.join(folder, b".img-%s" % os.urandom(8).hex().encode())
-    source = b"self/fd/%d" % file
     if stat.S_ISREG(status.st_mode):
-        _copy(served, source, fresh)
+        source = os.open(b"self/fd/%d" % file, os.O_RDONLY | os.O_CLOEXEC, dir_fd=served.proc)
+        _copy(call, source, fresh, status.st_size)
     elif stat.S_ISLNK(status.st_mode):
         os.symlink(os.readlink(path), fresh)
     else:
@@ -73,16 +74,36 @@ def _separate(served: Served, file: int, status: os.stat_result, path: bytes) ->
     return opened
 
 
-def _copy(served: Served, source: bytes, dest: bytes) -> None:
-    left = os.open(source, os.O_RDONLY | os.O_CLOEXEC, dir_fd=served.proc)
+def _copy(call: Call, left: int, dest: bytes, size: int) -> None:
+    """A file with its attributes and holes; `left` is closed. It can take long: nobody waits for it when who asks is killed."""
     right = os.open(dest, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        while data := os.read(left, _CHUNK):
-            view = memoryview(data)
-            while view:
-                view = view[os.write(right, view) :]
+        for start, end in _parts(left, size):
+            at = start
+            while at < end:
+                call.check()
+                count = os.copy_file_range(left, right, min(end - at, _CHUNK), at, at)
+                if not count:
+                    break
+                at += count
+        os.ftruncate(right, size)
         for name in os.listxattr(left):
             os.setxattr(right, name, os.getxattr(left, name))
+    except BaseException:
+        os.unlink(dest)
+        raise
     finally:
         os.close(left)
         os.close(right)
+
+
+def _parts(file: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where a file has contents, which are not holes: start and end of each part."""
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(file, at, os.SEEK_DATA)
+        except OSError:  # ENXIO: nothing but a hole
+            return
+        at = os.lseek(file, start, os.SEEK_HOLE)
+        yield start, at

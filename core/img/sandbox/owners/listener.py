@@ -1,4 +1,8 @@
-"""One end of seccomp's user notification (seccomp_unotify(2)): questions, answers, and the memory of who asks."""
+"""One end of seccomp's user notification (seccomp_unotify(2)): questions, answers, and the memory of who asks.
+
+Whoever asks may be killed at any moment, and its number given to another process, of this step or of another. So what is
+known of a process by its number counts only if the call still waits after it was learned (`Call.check`).
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,11 @@ from fcntl import ioctl
 from typing import NamedTuple
 
 _RECEIVE, _SEND, _ADD = 0xC0502100, 0xC0182101, 0x40182103
-_SET_FLAGS = 0x40082104
+_SET_FLAGS, _IS_VALID = 0x40082104, 0x40082102
 _QUESTION = struct.Struct("=QIIiIQ6Q")
 _ANSWER = struct.Struct("=QqiI")
 _DESCRIPTOR = struct.Struct("=QIIII")
+_ID = struct.Struct("=Q")
 _PROCEED, _AND_SEND = 1, 2
 _PAGE = 4096
 
@@ -30,6 +35,15 @@ class Call(NamedTuple):
     number: int
     architecture: int
     args: Arguments
+    listener: int
+    """The descriptor that it came by."""
+
+    def check(self) -> None:
+        """Raises `OSError` (ESRCH) unless the call still waits: what was had by `pid` until now was had of who asks."""
+        try:
+            ioctl(self.listener, _IS_VALID, _ID.pack(self.id))
+        except OSError:
+            raise OSError(errno.ESRCH, "process") from None
 
 
 class Listener:
@@ -50,7 +64,7 @@ class Listener:
                 return None
             raise
         id, pid, _, number, architecture, _, *args = _QUESTION.unpack(buffer)
-        return Call(id, pid, number, architecture, tuple(args))
+        return Call(id, pid, number, architecture, tuple(args), self.descriptor)
 
     def answer(self, call: Call, value: int = 0, error: int = 0) -> None:
         """The call returns `value`, or fails with `error`."""
@@ -84,53 +98,57 @@ class _Vector(ctypes.Structure):
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
-for _function in (_libc.process_vm_readv, _libc.process_vm_writev):
-    _function.argtypes = [
-        ctypes.c_int,
-        ctypes.c_void_p,
-        ctypes.c_ulong,
-        ctypes.c_void_p,
-        ctypes.c_ulong,
-        ctypes.c_ulong,
-    ]
-    _function.restype = ctypes.c_ssize_t
-_buffer = ctypes.create_string_buffer(2 * _PAGE)
+_read = _libc.process_vm_readv
+_read.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong]
+_read.restype = ctypes.c_ssize_t
+_buffer = ctypes.create_string_buffer(_PAGE)
 _mine, _theirs = _Vector(ctypes.addressof(_buffer), 0), _Vector(0, 0)
 _at_mine, _at_theirs, _at_buffer = ctypes.addressof(_mine), ctypes.addressof(_theirs), ctypes.addressof(_buffer)
 
 
-def read(pid: int, address: int, size: int) -> bytes:
-    """At most 8192 bytes of a process's memory. Raises `OSError` (EFAULT)."""
+def read(call: Call, address: int, size: int) -> bytes:
+    """At most 4096 bytes of the memory of who asks. Raises `OSError` (EFAULT, ESRCH)."""
+    if size > _PAGE:
+        raise OSError(errno.EFAULT, "memory")
     _mine.size = _theirs.size = size
     _theirs.base = address
-    if _libc.process_vm_readv(pid, _at_mine, 1, _at_theirs, 1, 0) != size:
-        raise _failed()
+    if _read(call.pid, _at_mine, 1, _at_theirs, 1, 0) != size:
+        raise _failed(ctypes.get_errno())
+    call.check()
     return ctypes.string_at(_at_buffer, size)
 
 
-def write(pid: int, address: int, data: bytes) -> None:
-    """Raises `OSError` (EFAULT)."""
-    size = len(data)
-    ctypes.memmove(_at_buffer, data, size)
-    _mine.size = _theirs.size = size
-    _theirs.base = address
-    if _libc.process_vm_writev(pid, _at_mine, 1, _at_theirs, 1, 0) != size:
-        raise _failed()
+def write(proc: int, call: Call, address: int, data: bytes) -> None:
+    """Write to the memory of who asks; `proc` is a /proc with its number. Not by process_vm_writev(2): between a check and
+    that the number could be another's, where a descriptor is always the same one's. Raises `OSError` (EFAULT, ESRCH)."""
+    try:
+        memory = os.open(b"%d/mem" % call.pid, os.O_RDWR | os.O_CLOEXEC, dir_fd=proc)
+    except OSError as error:
+        raise _failed(error.errno or errno.ESRCH) from None
+    try:
+        call.check()
+        written = os.pwrite(memory, data, address)
+    except (OSError, OverflowError) as error:
+        number = error.errno if isinstance(error, OSError) else 0
+        raise OSError(errno.ESRCH if number == errno.ESRCH else errno.EFAULT, "memory") from None
+    finally:
+        os.close(memory)
+    if written != len(data):
+        raise OSError(errno.EFAULT, "memory")
 
 
-def _failed() -> OSError:
-    number = ctypes.get_errno()
-    if number in (errno.EPERM, errno.ENOSYS):  # the recorder itself is at fault, not the address
+def _failed(number: int) -> OSError:
+    if number in (errno.EPERM, errno.EACCES, errno.ENOSYS):  # the recorder itself is at fault, not the address
         raise RuntimeError(f"memory of a process can't be had: {os.strerror(number)}")
-    return OSError(errno.ESRCH if number == errno.ESRCH else errno.EFAULT, "memory")
+    return OSError(errno.ESRCH if number in (errno.ESRCH, errno.ENOENT) else errno.EFAULT, "memory")
 
 
-def read_path(pid: int, address: int) -> bytes:
-    """The string at `address`, which ends with a zero byte. Raises `OSError` (EFAULT, ENAMETOOLONG)."""
-    data = read(pid, address, _PAGE - address % _PAGE)
+def read_path(call: Call, address: int) -> bytes:
+    """The string at `address`, which ends with a zero byte. Raises `OSError` (EFAULT, ENAMETOOLONG, ESRCH)."""
+    data = read(call, address, _PAGE - address % _PAGE)
     end = data.find(b"\0")
     if end < 0:
-        data += read(pid, address + len(data), _PAGE)
+        data += read(call, address + len(data), _PAGE)
         end = data.find(b"\0")
     if end < 0 or end >= _PAGE:
         raise OSError(errno.ENAMETOOLONG, "path")

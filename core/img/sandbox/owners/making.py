@@ -31,6 +31,7 @@ from img.sandbox.owners.where import (
     named,
     open_path,
     own,
+    process_of,
     reach,
     signed,
     status_of,
@@ -39,6 +40,7 @@ from img.sandbox.owners.where import (
 
 _TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
 _PATH_ONLY = os.O_PATH | os.O_CLOEXEC
+_OF_PATH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Parent(NamedTuple):
@@ -79,9 +81,10 @@ def _let_in(served: Served, by: Identity, parent: Parent) -> None:
 
 
 @contextmanager
-def _umask(served: Served, pid: int) -> Iterator[None]:
-    """Have the umask of another process."""
-    _, _, rest = status_of(served, pid).partition(b"\nUmask:")
+def _umask(served: Served, call: Call) -> Iterator[None]:
+    """Have the umask of who asks."""
+    _, _, rest = status_of(served, call.pid).partition(b"\nUmask:")
+    call.check()
     old = os.umask(int(rest.split(None, 1)[0], 8))
     try:
         yield
@@ -110,7 +113,7 @@ def openat(served: Served, call: Call) -> Reply:
 def openat2(served: Served, call: Call) -> Reply:
     """openat2(2). Its ways of resolving a path can't be had together with making a file: that is as on an old kernel."""
     folder, path, how, size = call.args[:4]
-    flags, mode, resolve = struct.unpack("=QQQ", read(call.pid, how, 24)) if 24 <= size <= 4096 else (0, 0, 0)
+    flags, mode, resolve = struct.unpack("=QQQ", read(call, how, 24)) if 24 <= size <= 4096 else (0, 0, 0)
     if not flags & (os.O_CREAT | _TMPFILE):
         return None
     if resolve:
@@ -120,12 +123,14 @@ def openat2(served: Served, call: Call) -> Reply:
 
 def _open(served: Served, call: Call, folder: int, address: int, flags: int, mode: int) -> Reply:
     by = served.identities.of(call.pid)
-    flags &= 0xFFFFFFFF
+    flags = signed(flags)
+    if flags & os.O_PATH:
+        flags &= _OF_PATH  # the kernel ignores the others
     new = flags & (os.O_CREAT | _TMPFILE)
-    changes = flags & (os.O_ACCMODE | os.O_TRUNC) and not flags & os.O_PATH
+    changes = flags & (os.O_ACCMODE | os.O_TRUNC)
     if not new and not changes and by.users.files == 0:
         return None
-    path = read_path(call.pid, address)
+    path = read_path(call, address)
     if not path:
         raise OSError(errno.ENOENT, "path")
     place = where(served, call, folder, path)
@@ -186,13 +191,14 @@ def _open_there(served: Served, call: Call, place: Where, by: Identity, flags: i
     """Open a file that is there. Raises `FileNotFoundError`."""
     there = os.open(place.path, _PATH_ONLY | flags & os.O_NOFOLLOW, dir_fd=place.folder)
     try:
+        call.check()
         status = os.fstat(there)
         if status.st_dev in served.systems or not stat.S_ISREG(status.st_mode):
             return None
         if by.users.files != 0:
             check(served, call, place, by, _wanted(flags))
         if flags & (os.O_ACCMODE | os.O_TRUNC):
-            there, _ = alone(served, there, status)
+            there, _ = alone(served, call, there, status)
         left_out = os.O_CREAT | os.O_NOFOLLOW
         file = os.open(b"self/fd/%d" % there, flags & ~left_out | os.O_CLOEXEC, dir_fd=served.proc)
     finally:
@@ -203,7 +209,7 @@ def _open_there(served: Served, call: Call, place: Where, by: Identity, flags: i
 def _open_new(served: Served, call: Call, parent: Parent, by: Identity, flags: int, mode: int) -> Reply:
     if by.users.files != 0 and not _exists(parent):
         _let_in(served, by, parent)
-    with _umask(served, call.pid):
+    with _umask(served, call):
         flags |= os.O_EXCL
         file = os.open(parent.name, flags | os.O_CLOEXEC, mode & 0o7777, dir_fd=parent.folder)
     served.table.made(os.fstat(file), parent.status, by)
@@ -224,7 +230,7 @@ def _nameless(served: Served, call: Call, place: Where, by: Identity, flags: int
     try:
         parent = Parent(folder, b"", os.fstat(folder))
         _let_in(served, by, parent)
-        with _umask(served, call.pid):
+        with _umask(served, call):
             file = os.open(b"self/fd/%d" % folder, flags | os.O_CLOEXEC, mode & 0o7777, dir_fd=served.proc)
         served.table.made(os.fstat(file), parent.status, by)
     finally:
@@ -260,7 +266,7 @@ def _mkdir(served: Served, call: Call, place: Where, mode: int) -> Reply:
             return None
         if not _exists(parent):
             _let_in(served, by, parent)
-        with _umask(served, call.pid):
+        with _umask(served, call):
             os.mkdir(parent.name, mode & 0o7777, dir_fd=parent.folder)
         return _made(served, parent, by)
 
@@ -284,7 +290,7 @@ def _symlink(served: Served, call: Call, target: int, place: Where) -> Reply:
             return None
         if not _exists(parent):
             _let_in(served, by, parent)
-        os.symlink(read_path(call.pid, target), parent.name, dir_fd=parent.folder)
+        os.symlink(read_path(call, target), parent.name, dir_fd=parent.folder)
         return _made(served, parent, by)
 
 
@@ -315,7 +321,7 @@ def _mknod(served: Served, call: Call, place: Where, mode: int, device: int) -> 
             return None
         if not _exists(parent):
             _let_in(served, by, parent)
-        with _umask(served, call.pid):
+        with _umask(served, call):
             os.mknod(parent.name, kind | mode & 0o7777, dir_fd=parent.folder)
         return _made(served, parent, by, stands_for)
 
@@ -335,7 +341,7 @@ def bind(served: Served, call: Call) -> Reply:
     descriptor, address, size = call.args[:3]
     if not 3 <= size <= 110:
         return None
-    data = read(call.pid, address, size)
+    data = read(call, address, size)
     path = data[2:].split(b"\0", 1)[0]
     if _FAMILY.unpack_from(data)[0] != socket.AF_UNIX or not path:
         return None
@@ -345,7 +351,7 @@ def bind(served: Served, call: Call) -> Reply:
             return None
         if not _exists(parent):
             _let_in(served, by, parent)
-        with taken(served, call.pid, signed(descriptor)) as mine, _umask(served, call.pid):
+        with taken(served, call, signed(descriptor)) as mine, _umask(served, call):
             os.fchdir(parent.folder)
             try:
                 mine.bind(parent.name)
@@ -355,10 +361,9 @@ def bind(served: Served, call: Call) -> Reply:
 
 
 @contextmanager
-def taken(served: Served, pid: int, descriptor: int) -> Iterator[socket.socket]:
-    """Another process's socket (pidfd_getfd(2)). Raises `OSError`."""
-    _, _, rest = status_of(served, pid).partition(b"\nTgid:")
-    process = os.pidfd_open(int(rest.split(None, 1)[0]))
+def taken(served: Served, call: Call, descriptor: int) -> Iterator[socket.socket]:
+    """A socket of who asks (pidfd_getfd(2)). Raises `OSError`."""
+    process = process_of(served, call)
     try:
         file = calls.pidfd_getfd(process, descriptor)
     finally:

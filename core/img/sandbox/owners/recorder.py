@@ -7,6 +7,7 @@ a process of the step, and ends when none is left. If it ends before that, the s
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -22,7 +23,7 @@ from img.sandbox.owners import asking, being, calls, changing, making, program
 from img.sandbox.owners.identity import Identities, carry_first, one
 from img.sandbox.owners.listener import Call, Listener
 from img.sandbox.owners.table import Owner, Table
-from img.sandbox.owners.where import DONE, Reply, Served, root_of
+from img.sandbox.owners.where import DONE, Reply, Served, process_of, root_of
 
 Answer = Callable[[Served, Call], Reply]
 SYSTEMS = ("/proc", "/sys", "/dev/pts", "/dev/mqueue")
@@ -118,21 +119,34 @@ def _serve(served: Served, stderr: int) -> None:
         if call is None:
             continue
         if call.architecture != machine.audit:
-            os.write(stderr, FOREIGN)
-            os.kill(call.pid, signal.SIGKILL)
+            _end_foreign(served, call, stderr)
             continue
         _answer(served, call, answers[call.number])
+
+
+def _end_foreign(served: Served, call: Call, stderr: int) -> None:
+    """Nothing is known of its calls, not even that by which it would end."""
+    with suppress(OSError):
+        process = process_of(served, call)
+        try:
+            os.write(stderr, FOREIGN)
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+        finally:
+            os.close(process)
 
 
 def _answer(served: Served, call: Call, answer: Answer) -> None:
     try:
         if served.chrooted:
-            with root_of(served, call.pid):
+            with root_of(served, call):
                 reply = answer(served, call)
         else:
             reply = answer(served, call)
     except OSError as error:
-        served.listener.answer(call, error=error.errno or 5)
+        served.listener.answer(call, error=error.errno or errno.EIO)
+        return
+    except (OverflowError, ValueError):  # a number that the kernel, too, finds no sense in
+        served.listener.answer(call, error=errno.EINVAL)
         return
     if reply is None:
         served.listener.proceed(call)

@@ -81,7 +81,7 @@ def where(served: Served, call: Call, folder: int, path: bytes, flags: int = 0) 
 
 def named(served: Served, call: Call, folder: int, address: int, flags: int = 0) -> Where:
     """`where`, of the path at an address."""
-    path = read_path(call.pid, address) if address else b""
+    path = read_path(call, address) if address else b""
     return where(served, call, folder, path, flags)
 
 
@@ -94,12 +94,18 @@ def open_path(served: Served, call: Call, place: Where, *, follow: bool = True) 
     """A descriptor that stands for what is there (O_PATH). Raises `OSError`."""
     flags = os.O_PATH | os.O_CLOEXEC | (0 if follow or place.itself else os.O_NOFOLLOW)
     try:
-        return os.open(place.path, flags, dir_fd=place.folder)
+        found = os.open(place.path, flags, dir_fd=place.folder)
     except FileNotFoundError:
         other = own(served, call, place, follow)
         if other is None:
             raise missing(served, call, place) from None
-        return os.open(other, flags)
+        found = os.open(other, flags)
+    try:
+        call.check()
+    except OSError:
+        os.close(found)
+        raise
+    return found
 
 
 def missing(served: Served, call: Call, place: Where) -> OSError:
@@ -186,18 +192,28 @@ def reach(served: Served, by: Identity, folder: int) -> None:
         return  # it was moved or removed at this moment
 
 
-@contextmanager
-def root_of(served: Served, pid: int) -> Iterator[None]:
-    """The recorder has the root of this process meanwhile, if that is another than the step's."""
+def process_of(served: Served, call: Call) -> int:
+    """A descriptor of the process that asks, which may be any thread of it (pidfd_open(2)). Raises `OSError`."""
+    _, _, rest = status_of(served, call.pid).partition(b"\nTgid:")
+    process = os.pidfd_open(int(rest.split(None, 1)[0]))
     try:
-        status = os.stat(b"%d/root" % pid, dir_fd=served.proc)
+        call.check()
     except OSError:
-        status = served.rooted
-    if (status.st_dev, status.st_ino) == (served.rooted.st_dev, served.rooted.st_ino):
-        yield
-        return
-    inside = os.open(b"%d/root" % pid, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=served.proc)
+        os.close(process)
+        raise
+    return process
+
+
+@contextmanager
+def root_of(served: Served, call: Call) -> Iterator[None]:
+    """The recorder has the root of who asks meanwhile, if that is another than the step's. Raises `OSError`."""
+    inside = os.open(b"%d/root" % call.pid, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=served.proc)
     try:
+        call.check()
+        status = os.fstat(inside)
+        if (status.st_dev, status.st_ino) == (served.rooted.st_dev, served.rooted.st_ino):
+            yield
+            return
         os.fchdir(inside)
         os.chroot(".")
         yield

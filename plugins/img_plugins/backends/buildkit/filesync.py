@@ -43,7 +43,7 @@ def send(tree: FolderTree, needed: Needed, requests: Iterable[fsutil.Packet]) ->
     while (request := asked.get()) is not None and request.type == fsutil.Packet.PACKET_REQ:
         if request.ID not in sources:
             raise FileError(f"the daemon asks for the file number {request.ID}, which there is not")
-        for data in _bytes(sources[request.ID]):
+        for data in _bytes(tree, sources[request.ID]):
             yield fsutil.Packet(type=fsutil.Packet.PACKET_DATA, ID=request.ID, data=data)
         yield fsutil.Packet(type=fsutil.Packet.PACKET_DATA, ID=request.ID)
     if request is not None and request.type == fsutil.Packet.PACKET_FIN:
@@ -99,9 +99,10 @@ def _stat(entry: Entry) -> fsutil.Stat:
     )
 
 
-def _bytes(entry: Entry) -> Iterator[bytes]:
+def _bytes(tree: FolderTree, entry: Entry) -> Iterator[bytes]:
+    """What is asked for may have become anything since it was told of."""
     try:
-        with open(entry.source, "rb") as stream:
+        with os.fdopen(tree.open(entry), "rb") as stream:
             while data := stream.read(CHUNK):
                 yield data
     except OSError as error:

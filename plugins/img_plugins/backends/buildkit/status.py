@@ -13,6 +13,7 @@ from img.events import Progress, StepCached, StepDone, StepLog, StepStarted, War
 from img.events import StepFailed as StepFailedEvent
 from img.ir.nodes import Exec, Node
 from img.ports import Host
+from img_plugins.worker.limited import ended
 
 if TYPE_CHECKING:
     from img_plugins.backends.buildkit.lower import Graph
@@ -171,8 +172,9 @@ class Solving:
         if unstarted is not None:
             return unstarted
         status = int(code[1])
-        what = f"signal {status - 128}" if 128 < status < 128 + 65 else f"exit code {status}"
-        return StepFailed(f"{title} failed with {what}", status=status, tail=tuple(lines), place=node.notes.place)
+        return StepFailed(
+            f"{title} failed with {ended(status)}", status=status, tail=tuple(lines), place=node.notes.place
+        )
 
 
 def _unstarted(node: Node, lines: list[str]) -> StepFailed | BackendError | None:

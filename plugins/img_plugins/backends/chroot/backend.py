@@ -18,6 +18,7 @@ from img_plugins.worker.steps import StepWorker, root_trouble
 RUNGS = {
     "overlay": "overlayfs as root",
     "userns": "overlayfs in a user namespace with a range of ids",
+    "plain": "plain copies in namespaces, as overlayfs is refused",
     "one-id": "plain copies in a user namespace with a single id, owners are recorded",
     "copy": "chroot over plain copies, slower and less confined",
 }
@@ -26,6 +27,8 @@ COPIED = (
     "each RUN gets a plain copy of its root and chroot, which takes time and room, and the container around img is all "
     "that confines it"
 )
+
+PLAIN = "each RUN gets a plain copy of its root, which takes time and room"
 
 RECORDED = "each RUN gets a plain copy of its root and a recorder of owners, which takes time and room"
 
@@ -68,7 +71,10 @@ class ChrootBackend(StepWorker):
             trouble = root_trouble(self.host)
             if not trouble:
                 return rung, Availability(True, RUNGS[rung])
-            rung, reason, remedy = "copy" if rung == "overlay" else "none", f"{trouble[0]} ({trouble[1]})", REMEDY
+            reason, remedy = f"{trouble[0]} ({trouble[1]})", REMEDY
+            if not sandbox.call("img.sandbox.probe:try_alone", os.fspath(self.host.store.scratch())):
+                return "plain", Availability(True, f"{RUNGS['plain']}: {reason}", remedy)
+            rung = "copy" if rung == "overlay" else "none"
         if rung == "one-id":
             trouble = sandbox.call("img.sandbox.probe:try_alone", os.fspath(self.host.store.scratch()))
             if trouble:
@@ -82,7 +88,7 @@ class ChrootBackend(StepWorker):
         if rung == "none":
             why = found.reason.removeprefix(NONE)
             raise BackendError(f"RUN does not work here: {why}", hint=found.remedy)
-        if rung in ("copy", "one-id"):
+        if rung in ("copy", "one-id", "plain"):
             return self._start_copied
         sandbox: Any = self.host.sandbox
 
@@ -94,18 +100,20 @@ class ChrootBackend(StepWorker):
 
     def _start_copied(self, step: dict[str, Any], stdout: int, stderr: int, memory: int | None) -> Process:
         from img_plugins.worker.copied import as_copied
+        from img_plugins.worker.plain import as_plain
         from img_plugins.worker.recorded import as_recorded
 
+        ways = {"copy": (as_copied, COPIED), "plain": (as_plain, PLAIN), "one-id": (as_recorded, RECORDED)}
         sandbox: Any = self.host.sandbox
         copies = self.host.store.tmp / "copies"
         rung, found = self._found
-        step = (as_copied if rung == "copy" else as_recorded)(step, os.fspath(copies))
+        change, what = ways[rung]
+        step = change(step, os.fspath(copies))
         with self._lock:
             if not self._told:
                 self._told = True
                 copies.mkdir(mode=0o700, exist_ok=True)
                 why = found.reason.partition(": ")[2]
-                what = COPIED if rung == "copy" else RECORDED
                 self.host.emit(Warning(f"{what}: {why}; to be faster: {found.remedy}", None, monotonic()))
         process: Process = sandbox.run(step, stdout, stderr, memory)
         return process

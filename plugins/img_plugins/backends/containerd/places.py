@@ -80,7 +80,7 @@ def _hold(step: dict[str, Any], memory: int | None, attached: Attached | None, t
             os.chmod(folder, 0o700)  # others on this machine see these mounts
         root.lay_mounts(step, memory)
         make_ready(step)
-        ready = {name: step[name] for name in ("mounts", "allowed")}
+        ready = {name: step[name] for name in ("mounts", "allowed", "devices")}
         answer: dict[str, Any] = {"step": ready, "rootfs": _rootfs(step)}
     except OSError as error:
         answer = {"failed": [error.errno or 0, error.strerror or str(error), error.filename or ""]}

@@ -21,6 +21,7 @@ from img.sandbox.step import Reply, loopback, read_all, wait_for
 from img_plugins.worker.below import below, sweep_cgroups
 from img_plugins.worker.bundle import cgroup, config
 from img_plugins.worker.complaints import classified
+from img_plugins.worker.nodes import Fence
 from img_plugins.worker.ready import make_ready
 from img_plugins.worker.seccomp import profile
 
@@ -31,11 +32,16 @@ def run(step: dict[str, Any], fds: list[int], job: socket.socket) -> Reply:
     managed = not (_unmanaged(step) or step["userns"])
     kept = limits.begin(step, top=managed)
     step = below(step, kept) if managed else step
-    attached = None
+    attached = fence = None
     try:
+        if not (managed or step["userns"] or step["insecure"]):
+            fence = Fence(step)
+            step["fence"] = fence.entrance
         attached = network.attach(step)
         return _run(step, fds, job, kept, attached)
     finally:
+        if fence is not None:
+            fence.remove()
         if attached is not None:
             attached.end()
         sweep_cgroups(cgroup(step))
@@ -95,6 +101,7 @@ def _init(
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         libc.unshare(libc.CLONE_NEWNS)
         entrances = [] if step.get("below") else kept.entrances()
+        entrances += [step["fence"]] if "fence" in step else []
         if attached is not None:
             libc.unshare(libc.CLONE_NEWNET)
             attached.wait()
