@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,6 +65,34 @@ def pipe(program: Path, inner: Path, check: str = "") -> None:
     """Write a program that pipes its standard input and output to the socket `inner`, as ``buildctl dial-stdio`` does."""
     program.write_text(PIPE.format(path=str(inner), check=check))
     program.chmod(0o755)
+
+
+@contextlib.contextmanager
+def contained(docker: str, image: str, inner: Path, folder: Path) -> Iterator[str]:
+    """A container of the dockerd `docker` in which ``buildctl dial-stdio`` leads to the socket `inner`, as in one that
+    buildx has started; its name. `folder` is new, `image` a Debian, whose programs are this machine's."""
+    folder.mkdir()
+    pipe(folder / "buildctl", inner, "assert sys.argv[1:] == ['dial-stdio'], sys.argv")
+    client = ["/usr/bin/docker", "-H", docker]
+    mounts = [word for path in ("/usr", str(inner.parent)) for word in ("-v", f"{path}:{path}:ro")]
+    argv = [
+        *client,
+        "run",
+        "-d",
+        "--rm",
+        "--network=host",
+        "-e",
+        f"PATH={folder}:/usr/bin",
+        *mounts,
+        image,
+        "sleep",
+        "600",
+    ]
+    name = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        yield name
+    finally:
+        subprocess.run([*client, "kill", name], check=True, capture_output=True)
 
 
 @contextlib.contextmanager

@@ -341,6 +341,29 @@ def test_addresses(busybox: str, work: Path, newer: str) -> None:
         assert refused.returncode == 1 and "can't be reached" in refused.stderr
 
 
+def test_through_a_container(busybox: str, debian: str, work: Path, newer: str, docker_host: str) -> None:
+    """With the real client and ``docker exec``: what is said when there is no such container, or no BuildKit in it, too."""
+    context = _context(work, busybox, "FROM @BASE@\nCOPY plain /p\nRUN head -c 3000000 /dev/zero > /q\n")
+    doors_of = work / "doors"
+    doors_of.mkdir()
+    with (
+        doors.plain(newer.removeprefix("unix://"), doors_of / "plain.sock"),
+        doors.contained(docker_host, debian, doors_of / "plain.sock", doors_of / "bin") as name,
+    ):
+        client = {"DOCKER_HOST": docker_host}
+        out = f"type=local,dest={work}/o"
+        there = {"BUILDKIT_HOST": f"docker-container://{name}", **client}
+        done = _img(work, "", "-o", out, str(context), env=there)
+        assert done.returncode == 0, done.stderr
+        assert (work / "o" / "q").stat().st_size == 3_000_000
+        (doors_of / "bin" / "buildctl").unlink()
+        for other, words in ((name, "buildctl"), ("nobody", "No such container: nobody")):
+            refused = _img(
+                work, "", "--no-cache", str(context), env={**there, "BUILDKIT_HOST": f"docker-container://{other}"}
+            )
+            assert refused.returncode == 1 and "can't be reached" in refused.stderr and words in refused.stderr
+
+
 def test_a_base_of_a_private_registry(busybox: str, work: Path, host: str) -> None:
     guard = guarded.Guard(users=(("user", "word"),))
     with guarded.registry(work / "guarded", guard) as private:

@@ -20,6 +20,10 @@ from typing import IO, Protocol
 from img.errors import BackendError
 
 CHUNK = 1 << 16
+SAID = 2000
+"""Bytes of a program's words that are kept."""
+SETTINGS = b"\x04"
+"""The type of the frame that every server begins with (RFC 9113, 3.4); it stands behind the length, which has three bytes."""
 CONNECTIONS = 8
 """Connections through one door at a time; grpcio opens one, and another when that is lost."""
 
@@ -64,9 +68,11 @@ class SocketStream:
 
 
 class ProgramStream:
-    """A program's standard input and output. Its standard error says why it ended."""
+    """A program's standard input and output. Its standard error says why it ended, or else what it wrote instead of HTTP/2:
+    ``docker exec`` complains there."""
 
     def __init__(self, argv: list[str]) -> None:
+        self._first = b""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the program)
         try:
             self._process = subprocess.Popen(
@@ -85,9 +91,11 @@ class ProgramStream:
     def read(self) -> bytes:
         assert self._process.stdout is not None
         try:
-            return os.read(self._process.stdout.fileno(), CHUNK)
+            data = os.read(self._process.stdout.fileno(), CHUNK)
         except (OSError, ValueError):
             return b""
+        self._first = self._first or data[:SAID]
+        return data
 
     def write(self, data: bytes) -> bool:
         assert self._process.stdin is not None
@@ -100,12 +108,13 @@ class ProgramStream:
         return True
 
     def said(self) -> str:
-        """The end of what the program wrote to its standard error."""
+        """The end of what the program wrote to its standard error, or the begin of its output, if that was no frame."""
         with suppress(OSError, ValueError):
             size = self._errors.seek(0, os.SEEK_END)
-            self._errors.seek(max(0, size - 2000))
-            return self._errors.read().decode("utf-8", "replace").strip()
-        return ""
+            self._errors.seek(max(0, size - SAID))
+            if told := self._errors.read().decode("utf-8", "replace").strip():
+                return told
+        return "" if self._first[3:4] == SETTINGS else self._first.decode("utf-8", "replace").strip()
 
     def close(self) -> None:
         if self._process.poll() is None:
