@@ -78,10 +78,7 @@ def _plan(session: Any, file: str) -> tuple[Plan, bool]:
 
     name = os.path.basename(file)
     if name.endswith(".hcl"):
-        raise UsageError(
-            f"{file}: HCL is not read",
-            hint="docker buildx bake --print > docker-bake.json writes JSON, and img bake -f - reads it",
-        )
+        raise UsageError(f"{file}: HCL is not read", hint="docker buildx bake --print > docker-bake.json writes JSON")
     if name.endswith(".json") or file == "-":
         return read_plan(filled(_json(file), _environ(), file), file), False
     folder = os.path.dirname(file) or "."
