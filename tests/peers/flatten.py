@@ -63,7 +63,7 @@ class Whole(NamedTuple):
 def read_archive(archive: Path, folder: Path, known: Known | None = None) -> Whole:
     """The same of an archive of such a layout, by way of a new folder."""
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
+        tar.extractall(folder)
     return read_layout(folder, known)
 
 

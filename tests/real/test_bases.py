@@ -75,7 +75,9 @@ def test_a_small_change_costs_what_is_small(large: str, registry: Registry, work
         (context / "Dockerfile").write_text(f"FROM {base}\nCOPY a /app/{number}/\nWORKDIR /app/work\n")
         begun = len(registry.requests())
         name = f"{registry.host}/app:{number}"
-        img(work / f"store{number}", "build", "-q", "--push", "-t", name, *words, str(context))
+        done = builders.img("build", "-q", "--push", "-t", name, *words, str(context), root=work / f"store{number}")
+        assert done.returncode == 0, done.stderr
+        assert ("are downloaded only because COPY" in done.stderr) == ("--cache-to" in words), done.stderr
         cost = sent(registry, begun)
         assert cost > SIZE if "--cache-to" in words else 0 < cost < SMALL, (base, words, cost)
         img(work / "check", "unpack", "-o", str(work / f"root{number}"), f"docker://{name}")

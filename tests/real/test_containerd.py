@@ -358,3 +358,23 @@ def test_what_can_not_be_exported(address: str, work: Path) -> None:
         assert done.returncode in (1, 2), output
         assert words in done.stderr, done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_an_export_that_was_killed_holds_nothing_for_long(address: str, busybox: str, work: Path) -> None:
+    """Its lease is ended by the next one, and with it what had been brought."""
+    context = str(_context(work, busybox, "FROM @BASE@\nRUN head -c 90000000 /dev/urandom > /f\n"))
+    assert _img(address, work, "build", "-t", "big", context).returncode == 0
+    env = {"IMG_ROOT": str(work / "s"), "CONTAINERD_ADDRESS": address, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    argv = [str(builders.TOOL), "build", context, "-o", "type=containerd,namespace=killed,name=big"]
+    process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _until(lambda: len(_ctr(address, "killed", "content", "active").splitlines()) > 1)
+    finally:
+        process.kill()
+        process.wait()
+    assert _ctr(address, "killed", "leases", "ls", "-q").startswith("img-")
+    small = str(_context(work, "", "FROM scratch\nCOPY Dockerfile /\n"))
+    assert _img(address, work, "build", "-o", "type=containerd,namespace=killed,name=small", small).returncode == 0
+    assert not _ctr(address, "killed", "leases", "ls", "-q")
+    _collect(address, "killed")
+    assert len(_ctr(address, "killed", "content", "ls", "-q").split()) == 3

@@ -14,7 +14,7 @@ from img.digest import digest_of
 from img.files.entry import Entry, listing_digest
 from img.files.listing import read_listing, write_listing
 from img.files.modes import Mode
-from img.files.outline import outline_of, view_of
+from img.files.outline import NAMED, outline_of, tells, view_of
 from img.files.place import LayerDraft, Placing, newest, place, place_onto, retimed
 from img.files.select import Item, Selection, SnapshotTree, items_digest, select
 from img.files.trees import scan
@@ -50,6 +50,12 @@ def read_items(table: Table, listing: str) -> Iterator[Item]:
 def write_outline(layer: str, listing: str) -> None:
     """Write the outline (`img.files.outline`) of a tree, or of a recipe's listing, to the new file `listing`."""
     write_listing(listing, outline_of(layer))
+
+
+def tells_owner(base: Sequence[str], owner: str) -> bool:
+    """Whether trees and outlines say who the ``user[:group]`` is, or that nobody is."""
+    view = view_of(base)
+    return all(tells(view, path) for part, path in zip(owner.split(":"), NAMED, strict=False) if not part.isdigit())
 
 
 def place_items(base: Sequence[str], table: Table, listing: str, how: dict[str, Any], out: str) -> dict[str, Any]:

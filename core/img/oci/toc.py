@@ -12,12 +12,14 @@ import calendar
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import IO, Any
 
 from img.digest import sha256
 from img.errors import LayerError
 from img.files.entry import Entry, Kind
+from img.files.outline import CONTENT, LONGEST
 from img.files.xattrs import kept
 from img.oci.compress import decompressed
 from img.oci.estargz import LANDMARKS, TOC_DIGEST, footer
@@ -60,10 +62,11 @@ def _place(descriptor: Descriptor) -> tuple[str, str] | None:
     return next((pair for pair in found if all(pair)), None)
 
 
-def read_toc(descriptor: Descriptor, open_at: OpenAt) -> list[Entry]:
+def read_toc(descriptor: Descriptor, open_at: OpenAt, contents: Collection[str] = ()) -> list[Entry]:
     """The entries of a layer, in the order of its tar, names relative to the root but not resolved; whiteouts as trees
-    have them, and a whiteout that is ``opaque`` for a folder whose lower content is hidden. Raises `LayerError`, and what
-    `open_at` raises."""
+    have them, and a whiteout that is ``opaque`` for a folder whose lower content is hidden. The files `contents`
+    have their bytes with them, unless these are long or not what the table says. Raises `LayerError`, and what `open_at`
+    raises."""
     place = _place(descriptor)
     if TOC_DIGEST in descriptor.annotations or place is None:
         data = _estargz(descriptor, open_at, descriptor.annotations.get(TOC_DIGEST, ""))
@@ -71,7 +74,11 @@ def read_toc(descriptor: Descriptor, open_at: OpenAt) -> list[Entry]:
         data = _chunked(*place, open_at)
     try:
         document = json.loads(data)
-        return list(_entries(document["entries"]))
+        rows = document["entries"]
+        entries = list(_entries(rows))
+        files = [row for row in rows if row["type"] == "reg"] if contents else []
+        told = {path: _content(row, open_at) for row in files if (path := _path(row["name"])) in contents}
+        return [e._replace(xattrs=told[e.path]) if e.kind == "file" and e.path in told else e for e in entries]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise LayerError(f"the table of contents of {descriptor.digest} can't be read: {error}") from error
 
@@ -108,6 +115,22 @@ def _read(open_at: OpenAt, at: int, size: int) -> bytes:
         while len(data) < size and (piece := stream.read(size - len(data))):
             data += piece
     return bytes(data)
+
+
+def _content(row: dict[str, Any], open_at: OpenAt) -> tuple[tuple[str, bytes], ...]:
+    """The bytes of a file, as the attribute that outlines have them by."""
+    size, skip = int(row.get("size") or 0), int(row.get("innerOffset") or 0)
+    if not 0 <= size <= LONGEST or not 0 <= skip <= LONGEST:
+        return ()
+    data = bytearray()
+    if size:
+        with open_at(int(row["offset"])) as stream:
+            for piece in decompressed(iter(partial(stream.read, LONGEST), b"")):
+                data += piece
+                if len(data) >= skip + size:
+                    break
+    found = bytes(data[skip : skip + size])
+    return ((CONTENT, found),) if not size or sha256(found) == row.get("digest") else ()
 
 
 def _bounded(packed: bytes) -> Iterator[bytes]:

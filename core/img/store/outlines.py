@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from img.errors import Cancelled, ImgError, LayerError
 from img.files.entry import Entry, Kind
 from img.files.listing import write_listing
+from img.files.outline import NAMED
 from img.store.forms import over
 
 if TYPE_CHECKING:
@@ -43,15 +44,18 @@ class Outlines:
         self._engine = engine
         self._tmp = tmp
 
-    def below(self, snapshot: Snapshot) -> list[str] | None:
+    def below(self, snapshot: Snapshot, contents: bool = False) -> list[str] | None:
         """A tree or an outline for each layer, bottom up, for `img.files.outline.view_of`. None if that is of no use: all
-        bytes are here, or some layer has no outline that can be had for less than its bytes."""
+        bytes are here, or some layer has no outline that can be had for less than its bytes. With `contents`,
+        tables of contents are read anew, with the files that name owners."""
         ids = snapshot.layers
         if not self._layers.awaited(ids) or (known := self._known(ids)) is None:
             return None
         there, texts = known
         try:
-            return [there[n] or os.fspath(self._listing(id, texts[n])) for n, id in enumerate(ids)]
+            if contents:
+                texts = [None if self._has_toc(id) else texts[n] for n, id in enumerate(ids)]
+            return [there[n] or os.fspath(self._listing(id, texts[n], contents)) for n, id in enumerate(ids)]
         except Cancelled:
             raise
         except ImgError:  # a broken or dishonest table: the bytes themselves are verified
@@ -79,7 +83,7 @@ class Outlines:
         layer = self._layers.get(id)
         return bool(layer and layer.descriptor and layer.origin and has_toc(layer.descriptor))
 
-    def _listing(self, id: str, text: str | None) -> Path:
+    def _listing(self, id: str, text: str | None, contents: bool) -> Path:
         """A new file with the outline of a layer, from what is remembered, else from its table of contents."""
         path = self._tmp / f"outline-{os.urandom(6).hex()}"
         if text is not None:
@@ -91,7 +95,8 @@ class Outlines:
         assert layer is not None
         assert layer.descriptor is not None
         assert layer.origin is not None
-        write_listing(path, read_toc(layer.descriptor, partial(self._engine.open_blob, layer.origin, layer.descriptor)))
+        open_at = partial(self._engine.open_blob, layer.origin, layer.descriptor)
+        write_listing(path, read_toc(layer.descriptor, open_at, NAMED if contents else ()))
         self._keep(id, path)
         return path
 
@@ -151,6 +156,8 @@ def _check(row: Any) -> None:
     numbers = (entry.mode, entry.uid, entry.gid, entry.size, entry.mtime, *entry.device)
     if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
         raise ValueError("an entry has a field of another kind")
+    if entry.source:
+        raise ValueError("an entry names a file of this machine")
     if entry.kind not in KINDS or len(entry.device) != 2 or ".." in entry.path.split("/") or not 0 <= entry.mode < 4096:
         raise ValueError("an entry is none")
     for name, value in row[9]:

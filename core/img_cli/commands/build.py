@@ -81,7 +81,7 @@ def told(result: Any, request: Any, quiet: bool) -> None:
     for name, digest in result.images:
         print(f"Successfully built {name}\n{digest}", file=sys.stderr)
     for line in result.lines:
-        if not _said(line, result.images):
+        if not said(line, result.images):
             print(f"Successfully exported {line}", file=sys.stderr)
     if not request.tags and not request.outputs:
         print(
@@ -90,7 +90,7 @@ def told(result: Any, request: Any, quiet: bool) -> None:
         )
 
 
-def _said(line: str, images: Sequence[tuple[str, str]]) -> bool:
+def said(line: str, images: Sequence[tuple[str, str]]) -> bool:
     """Whether a line of an output says no more than which images are now in the store."""
     from img.oci.reference import Reference
 

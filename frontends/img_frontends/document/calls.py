@@ -10,7 +10,7 @@ from img.ports import FrontendRequest, Report, Resolver
 from img_frontends.document.convert import convert
 from img_frontends.document.flat import flatten
 from img_frontends.document.include import Read, load
-from img_frontends.document.lower import goal_of, lower
+from img_frontends.document.lower import check_targets, goal_of, lower
 from img_frontends.document.paths import pathed
 
 Answer = Callable[[FrontendRequest, Resolver, Read], Report]
@@ -64,6 +64,7 @@ def plan(request: FrontendRequest, resolver: Resolver, read: Read) -> Report:
     """The targets of the document as ``img bake`` takes them."""
     document = load(request, resolver, read)
     flats = flatten(document)
+    check_targets(document, flats)
     goal, _ = goal_of(document, flats, "")
     found: dict[str, Any] = {flat.name or "default": {"target": flat.name} for flat in flats}
     for name, one in document.targets:

@@ -40,6 +40,7 @@ def lower_document(document: Document, request: FrontendRequest, resolver: Resol
     """The Definition of a document with nothing left to include. Raises as `lower` does."""
     check_args(document)
     stages = flatten(document)
+    check_targets(document, stages)
     goal, target = goal_of(document, stages, request.target)
     if target is not None:
         request = replace(request, args={**_texts(target.args), **request.args})
@@ -64,6 +65,18 @@ def lower_document(document: Document, request: FrontendRequest, resolver: Resol
 
 def _texts(pairs: Sequence[tuple[str, str | None]]) -> dict[str, str]:
     return {name: value or "" for name, value in pairs}
+
+
+def check_targets(document: Document, stages: Sequence[Flat]) -> None:
+    """Raises `FrontendError` for targets of stages that there are not, also for those that are not asked for."""
+    known = tuple(flat.name for flat in stages)
+    wrong = [
+        FrontendError(f"there is no stage {one.stage!r}", hint=near(one.stage, known, "stages"), place=at(one, "stage"))
+        for _, one in document.targets
+        if one.stage not in known and one.stage.lower() not in known
+    ]
+    if wrong:
+        raise joined(wrong)
 
 
 def goal_of(document: Document, stages: Sequence[Flat], name: str) -> tuple[Flat, Target | None]:

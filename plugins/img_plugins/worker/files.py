@@ -42,10 +42,18 @@ def make_files(host: Host, node: Node, inputs: Sequence[Result]) -> Snapshot:
 
 def _below(host: Host, node: Node, base: Snapshot) -> list[str]:
     """What the step is placed on: the base's trees, or outlines of them where they say enough and the bytes are not here.
-    Owners by name are looked up in files, and what is removed is looked for among them."""
-    named = any(part and not part.isdigit() for part in getattr(node, "owner", "").split(":"))
-    outlines = None if named or isinstance(node, Remove) else host.store.outlines.below(base)
-    return host.store.layers.trees(base) if outlines is None else outlines
+    What is removed is looked for among the files themselves."""
+    if isinstance(node, Remove):
+        return host.store.layers.trees(base)
+    owner = getattr(node, "owner", "")
+    named = any(part and not part.isdigit() for part in owner.split(":"))
+    for contents in (False, True) if named else (False,):
+        outlines = host.store.outlines.below(base, contents)
+        if outlines is None:
+            break
+        if not named or host.sandbox.call("img.files.jobs:tells_owner", outlines, owner):
+            return outlines
+    return host.store.layers.trees(base)
 
 
 def _snapshot(result: Result) -> Snapshot:

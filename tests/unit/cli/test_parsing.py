@@ -79,6 +79,7 @@ def test_the_table_is_what_typer_says() -> None:
         (["--no-cache=x", "."], None),
         (["--no-cache=true", "--pull=false", "."], {"context": ".", "no_cache": True}),
         (["--pull", "."], {"context": ".", "pull": "always"}),
+        (["--no-console", "."], {"context": ".", "no_console": True}),
         (["--pull=never", "--pull=missing", "--offline", "."], {"context": ".", "pull": "missing", "offline": True}),
     ],
 )

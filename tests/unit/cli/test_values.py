@@ -9,7 +9,9 @@ import pytest
 from img.errors import UsageError
 from img.ir.values import Limit
 from img_cli import options
+from img_cli.commands.build import said
 from img_cli.commands.request import confinement, hidden, pairs, size
+from img_cli.context import check_stacking
 from img_cli.outputs import outputs, parse_annotations, parse_output
 
 
@@ -37,6 +39,35 @@ def given(**options_: object) -> dict[str, object]:
 )
 def test_short_words_for_outputs(asked: dict[str, object], found: tuple[dict[str, str], ...]) -> None:
     assert outputs(given(**asked)) == found
+
+
+def test_an_output_is_a_folder_or_has_names() -> None:
+    with pytest.raises(UsageError, match="'nonsense' is not name=value"):
+        parse_output("nonsense,x")
+
+
+@pytest.mark.parametrize(
+    ("line", "known"),
+    [
+        ("h/a:1, b:2 sha256:1", True),
+        ("b:2 sha256:1", True),
+        ("b:2 sha256:2", False),
+        ("h/a:1 sha256:1 to the registry", False),
+        ("out.tar sha256:1", False),
+        ("out", False),
+    ],
+)
+def test_only_what_the_store_has_is_said_already(line: str, known: bool) -> None:
+    images = [("h/a:1", "sha256:1"), ("docker.io/library/b:2", "sha256:1")]
+    assert said(line, images) == known
+
+
+@pytest.mark.parametrize(("name", "words"), [("auto", ""), ("native", "--backend native does nothing here")])
+def test_how_layers_were_stacked_once(name: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check_stacking(name)
+    assert words in capsys.readouterr().err
+    with pytest.raises(UsageError, match="x is not a valid snapshots backend"):
+        check_stacking("x")
 
 
 def test_annotations_of_every_level() -> None:

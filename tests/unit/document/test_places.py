@@ -70,6 +70,13 @@ CASES = [
         "there is no stage 'apb' to extend",
         "did you mean app?",
     ),
+    (
+        "stages: {a: {from: base}}\ntargets: {t: {stage: b}}\n",
+        2,
+        22,
+        "targets.t.stage: there is no stage 'b'",
+        "stages: a",
+    ),
     ("stages: {a: {from: base}}\ndefault: b\n", 2, 10, "target stage 'b' could not be found", "targets and stages: a"),
     ("stages: {a: {from: base}}\nfrom: base\n", 2, 1, "a document with stages can't be one itself", "put it into"),
     ("args: {N: {type: number, default: x}}\nfrom: base\n", 1, 35, "args.N: expected a number, not 'x'", ""),

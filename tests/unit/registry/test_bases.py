@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,13 +185,38 @@ def test_what_made_room_is_remembered(registry: MemoryRegistry, context: Path, t
     assert sent(registry) < 64 << 10
 
 
-def test_an_owner_by_name_needs_the_files(registry: MemoryRegistry, context: Path, tmp_path: Path) -> None:
-    passwd = [("etc", None), ("etc/passwd", b"app:x:7:8::/:/bin/sh\n")]
-    base = as_estargz(registry, context, push_base(registry, [bases.tar(passwd)]))
+PEOPLE = [*FIRST, ("etc", None), ("etc/passwd", b"app:x:7:8::/:/bin/sh\n"), ("etc/group", b"staff:x:9:\n")]
+OWNED = "FROM {base}\nCOPY --chown=app:staff a /srv/\nCOPY --chown=nobody b /srv/\n"
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_owners_by_name_are_looked_up_by_range(
+    registry: MemoryRegistry, context: Path, tmp_path: Path, linked: bool
+) -> None:
+    """Of a layer with a table of contents only the files with the names travel, but for hard links to what is not told."""
+    entries = [*PEOPLE[:-2], ("etc/other", PEOPLE[-2][1]), link("etc/passwd", "etc/other", tarfile.LNKTYPE), PEOPLE[-1]]
+    base = as_estargz(registry, context, push_base(registry, [bases.tar(entries if linked else PEOPLE)]))
     name = f"{registry.host}/app:1"
-    build(tmp_path / "s", context, f"FROM {base}\nCOPY --chown=app a /\n", {"type": "registry", "name": name})
-    layer = json.loads(registry.manifests["app", "1"][1])["layers"][-1]["digest"]
-    assert b"0000007\x000000010\x00" in gzip.decompress(registry.blobs["app", layer])
+    digest = build(tmp_path / "s", context, OWNED.format(base=base), {"type": "registry", "name": name})
+    layers = [layer["digest"] for layer in json.loads(registry.manifests["app", "1"][1])["layers"]]
+    assert b"0000007\x000000011\x00" in gzip.decompress(registry.blobs["app", layers[-2]])
+    assert any((tmp_path / "s/layers").glob("*/tree")) == linked
+    out = {"type": "image", "name": "whole", "unpack": "true"}
+    assert digest == build(tmp_path / "t", context, OWNED.format(base=base), out)
+
+
+def test_a_cache_knows_owners_by_name(registry: MemoryRegistry, context: Path, tmp_path: Path) -> None:
+    text = OWNED.format(base=push_base(registry, [bases.tar(PEOPLE)]))
+    out, cache = (
+        {"type": "registry", "name": f"{registry.host}/app:1"},
+        {"type": "registry", "ref": f"{registry.host}/c"},
+    )
+    build(tmp_path / "one", context, text, out, cache_to=(cache,))
+    (context / "a").write_text("changed")
+    whole = build(tmp_path / "one", context, text, out)
+    sent(registry)
+    assert build(tmp_path / "two", context, text, out, cache_from=(cache,)) == whole
+    assert sent(registry) < 64 << 10
 
 
 def test_a_table_that_lies_is_not_believed(registry: MemoryRegistry, context: Path, tmp_path: Path) -> None:
@@ -214,6 +240,7 @@ ROWS = [
     b'["x", "file", "420", 0, 0, 0, 0, "", [0, 0], [], "", false, ""]',
     b'["x", "file", 420, -1, 0, 0, 0, "", [0, 0], [], "", false, ""]',
     b'["x", "file", 420, 0, 0, 0, 0, "", [0, 0], [["user.a", "?"]], "", false, ""]',
+    b'["x", "file", 420, 0, 0, 0, 0, "", [0, 0], [], "", false, "/etc/shadow"]',
     b'["x"]',
     b"{}",
     b"not json",

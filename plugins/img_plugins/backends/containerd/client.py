@@ -97,13 +97,13 @@ class Containerd:
             answers.cancel()
 
     @contextmanager
-    def lease(self, id: str) -> Iterator[str]:
+    def lease(self, id: str, **labels: str) -> Iterator[str]:
         """A lease for the time of the block: what is made under it is not collected before it ends. Should this process
-        die it expires by itself after `LEASE_HOURS`."""
+        die it expires by itself after `LEASE_HOURS`. `labels` are further ones."""
         from datetime import UTC, datetime, timedelta
 
         until = (datetime.now(UTC) + timedelta(hours=LEASE_HOURS)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self.call("Leases.Create", id=id, labels={"containerd.io/gc.expire": until})
+        self.call("Leases.Create", id=id, labels={"containerd.io/gc.expire": until, **labels})
         try:
             yield id
         finally:

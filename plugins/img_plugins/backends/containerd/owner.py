@@ -38,6 +38,15 @@ def sweep(client: Containerd) -> None:
                     end(client, container.id)
 
 
+def sweep_leases(client: Containerd) -> None:
+    """End the leases of exports that died before they could: what those had brought is the collector's then."""
+    with suppress(Refusal):
+        for lease in client.call("Leases.List", filters=[f'labels."{OWNER}"']).leases:
+            if not alive(lease.labels[OWNER]):
+                with suppress(Refusal):
+                    client.call("Leases.Delete", id=lease.id)
+
+
 def main() -> None:
     """Remove one container: ``ADDRESS NAMESPACE ID``. Run by a step's child whose build was killed."""
     address, namespace, id = sys.argv[1:4]

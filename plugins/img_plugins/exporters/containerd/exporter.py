@@ -69,11 +69,13 @@ class ContainerdExporter:
         snapshotter: str,
     ) -> None:
         from img_plugins.backends.containerd.client import Refusal
+        from img_plugins.backends.containerd.owner import mark, sweep_leases
+        from img_plugins.backends.containerd.task import OWNER
         from img_plugins.exporters.containerd.blobs import Ingest, told
         from img_plugins.exporters.containerd.unpacking import Unpacking
 
         try:
-            with client.lease(f"img-{os.urandom(8).hex()}") as lease:
+            with client.lease(f"img-{os.urandom(8).hex()}", **{OWNER: mark(os.getpid())}) as lease:
                 ingest = Ingest(self._host, client, lease)
                 self._content(ingest, descriptor)
                 if unpacked is not None:
@@ -81,6 +83,7 @@ class ContainerdExporter:
                     ingest.label(unpacked.config_descriptor.digest, label)
                 for name in names:
                     _name(client, str(name), descriptor)
+                sweep_leases(client)  # not before: what they hold may have been of use
         except Refusal as refusal:
             raise told(client.address, refusal) from refusal
 
