@@ -17,6 +17,7 @@ settings.register_profile("img", deadline=None, derandomize=True, suppress_healt
 settings.load_profile("img")
 
 LONGEST_FIRST = (
+    "tests/real/test_twelve",
     "tests/real/test_podjail",
     "tests/differential/",
     "tests/real/test_build",

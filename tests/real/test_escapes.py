@@ -201,6 +201,20 @@ def test_killing_everybody_kills_the_step_alone(
     assert again.returncode == 1 and "failed with" in again.stderr, "the store is whole"
 
 
+def test_nobody_else_reaches_the_files_of_images(busybox: str, work: Path, secret: Path) -> None:
+    """Setuid programs and device nodes of an image are in the store of root, whose folder was made for all."""
+    lines = "FROM @BASE@\nRUN cp /bin/busybox /su && chmod 4755 /su && mknod -m 666 /node c 10 200\n"
+    context = _context(work, busybox, secret, lines)
+    store = work / "s"
+    store.mkdir()
+    store.chmod(0o755)
+    assert builders.img("build", str(context), root=store).returncode == 0
+    (tree,) = (path.parent for path in store.glob("layers/*/tree/su"))
+    for word in (f"{tree}/su id", f"true < {tree}/node"):
+        done = subprocess.run(["setpriv", f"--reuid={builders.USER}", "--clear-groups", "sh", "-c", word], check=False)
+        assert done.returncode != 0
+
+
 SECRETS = """
 FROM @BASE@ AS holder
 RUN --mount=type=secret,id=word,env=WORD --mount=type=secret,id=word sleep 3; wc -c < /run/secrets/word

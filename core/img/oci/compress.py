@@ -209,23 +209,45 @@ def _drain(unpacker: Any) -> Iterator[bytes]:
         yield plain
 
 
+MEMBER = 8
+"""Bytes that tell what follows a member: fewer than any member has."""
+_SKIPPED = 0x184D2A50
+"""Magic of zstd's skippable frames, with any last four bits (RFC 8878, 3.1.2): zstd:chunked layers have their table in one."""
+
+
 def _unpack(chunks: Iterator[bytes], kind: str) -> Iterator[bytes]:
-    """The members of a bzip2, xz or zstd stream, through the library's unpacker with bounded output."""
-    unpacker = None
+    """The members of a bzip2, xz or zstd stream, through the library's unpacker with bounded output. What is no member,
+    behind the first, ends them."""
+    unpacker: Any = None
+    waiting, skip, begun, over = b"", 0, False, False
     for data in chunks:
-        while data:
-            if unpacker is None:
-                unpacker = _unpacker(kind)
-            yield unpacker.decompress(data, MAX_OUTPUT)
-            while not unpacker.eof and not unpacker.needs_input:
-                yield unpacker.decompress(b"", MAX_OUTPUT)
-            data = unpacker.unused_data if unpacker.eof else b""
-            if unpacker.eof:
-                unpacker = None
-                if not sniff(data):
-                    data = b""
-    if unpacker is not None:
+        if over:
+            continue
+        data, waiting = waiting + data, b""
+        while data and not over:
+            if skip:
+                skip, data = max(0, skip - len(data)), data[skip:]
+            elif unpacker is None and len(data) < MEMBER:
+                waiting, data = data, b""
+            elif unpacker is None and kind == "zstd" and (skip := _skipped(data)):
+                continue
+            elif unpacker is None and begun and sniff(data) != kind:
+                over = True
+            else:
+                begun, unpacker = True, unpacker or _unpacker(kind)
+                yield unpacker.decompress(data, MAX_OUTPUT)
+                while not unpacker.eof and not unpacker.needs_input:
+                    yield unpacker.decompress(b"", MAX_OUTPUT)
+                data = unpacker.unused_data if unpacker.eof else b""
+                unpacker = None if unpacker.eof else unpacker
+    if unpacker is not None or not begun:
         raise EOFError("it ends in the middle")
+
+
+def _skipped(data: bytes) -> int:
+    """The length of the skippable frame that `data` begins with; 0 if it begins with none."""
+    magic, size = struct.unpack_from("<II", data)
+    return MEMBER + size if magic & ~0xF == _SKIPPED else 0
 
 
 def _unpacker(kind: str) -> Any:

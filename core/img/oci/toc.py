@@ -12,8 +12,7 @@ import calendar
 import json
 import re
 import time
-from collections.abc import Callable, Collection, Iterator
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import IO, Any
 
 from img.digest import sha256
@@ -34,8 +33,8 @@ LARGEST = 64 << 20
 """Bytes of the largest table that is read, packed or not."""
 FOOTER = len(footer(0))
 
-OpenAt = Callable[[int], IO[bytes]]
-"""Offset → the blob's bytes from there on."""
+OpenAt = Callable[[int, int], IO[bytes]]
+"""Two offsets → the blob's bytes from the first on; none that lie behind the second are needed."""
 
 _KINDS: dict[str, Kind] = {
     "reg": "file",
@@ -77,9 +76,10 @@ def read_toc(descriptor: Descriptor, open_at: OpenAt, contents: Collection[str] 
         rows = document["entries"]
         entries = list(_entries(rows))
         files = [row for row in rows if row["type"] == "reg"] if contents else []
-        told = {path: _content(row, open_at) for row in files if (path := _path(row["name"])) in contents}
+        ends = sorted({descriptor.size, *(int(row.get("offset") or 0) for row in files)})
+        told = {path: _content(row, ends, open_at) for row in files if (path := _path(row["name"])) in contents}
         return [e._replace(xattrs=told[e.path]) if e.kind == "file" and e.path in told else e for e in entries]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, StopIteration) as error:
         raise LayerError(f"the table of contents of {descriptor.digest} can't be read: {error}") from error
 
 
@@ -111,24 +111,25 @@ def _chunked(position: str, digest: str, open_at: OpenAt) -> bytes:
 
 def _read(open_at: OpenAt, at: int, size: int) -> bytes:
     data = bytearray()
-    with open_at(at) as stream:
+    with open_at(at, at + size) as stream:
         while len(data) < size and (piece := stream.read(size - len(data))):
             data += piece
     return bytes(data)
 
 
-def _content(row: dict[str, Any], open_at: OpenAt) -> tuple[tuple[str, bytes], ...]:
-    """The bytes of a file, as the attribute that outlines have them by."""
+def _content(row: dict[str, Any], ends: Sequence[int], open_at: OpenAt) -> tuple[tuple[str, bytes], ...]:
+    """The bytes of a file, as the attribute that outlines have them by. They come before the next of `ends`."""
     size, skip = int(row.get("size") or 0), int(row.get("innerOffset") or 0)
     if not 0 <= size <= LONGEST or not 0 <= skip <= LONGEST:
         return ()
     data = bytearray()
     if size:
-        with open_at(int(row["offset"])) as stream:
-            for piece in decompressed(iter(partial(stream.read, LONGEST), b"")):
-                data += piece
-                if len(data) >= skip + size:
-                    break
+        at = int(row["offset"])
+        end = min(next(end for end in ends if end > at), at + 3 * LONGEST)
+        for piece in decompressed(iter([_read(open_at, at, end - at)])):
+            data += piece
+            if len(data) >= skip + size:
+                break
     found = bytes(data[skip : skip + size])
     return ((CONTENT, found),) if not size or sha256(found) == row.get("digest") else ()
 

@@ -234,7 +234,7 @@ class ImageSource(SourcePlugin, Protocol):
 
     def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
         """A stream of the blob's bytes from `offset` on, from where it came (`origin` is what `fetch` left in the store's
-        layer row).
+        layer row). The descriptor's size may be less than the blob's: no byte behind it is needed.
 
         The caller verifies the digest. Raises `RegistryError`.
         """

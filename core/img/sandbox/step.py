@@ -147,14 +147,24 @@ def _init(
             process.run(step, fds, failure)
         if step.get("recorder"):
             os.close(step["recorder"])
-    except OSError as error:
-        text = f"{stage}\0{error.errno or 0}\0{error.strerror}\0{error.filename or ''}"
-        os.write(failure, text.encode("utf-8", "replace"))
-        os._exit(125)
     except BaseException as error:
-        os.write(failure, f"{stage}\0000\0{type(error).__name__}: {error}\0".encode("utf-8", "replace"))
+        os.write(failure, _what_failed(stage, error))
         os._exit(125)
     libc.close_from(0)  # the helper's, and folders of the machine among them: the step must find none by /proc/1/fd
+    _reap(child)
+
+
+def _what_failed(stage: str, error: BaseException) -> bytes:
+    """Stage, errno, words and file, which `_supervise` takes apart."""
+    if isinstance(error, OSError):
+        text = f"{stage}\0{error.errno or 0}\0{error.strerror}\0{error.filename or ''}"
+    else:
+        text = f"{stage}\0000\0{type(error).__name__}: {error}\0"
+    return text.encode("utf-8", "replace")
+
+
+def _reap(child: int) -> None:
+    """Wait for every process, and end as the first one ended."""
     while True:
         ended, status = os.wait()
         if ended == child:

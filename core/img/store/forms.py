@@ -23,7 +23,7 @@ class Engine(Protocol):
     def cancelled(self) -> bool: ...
 
     def open_blob(self, origin: Mapping[str, str], descriptor: Descriptor, offset: int = 0) -> IO[bytes]:
-        """The bytes of a remote layer from `offset` on."""
+        """The bytes of a remote layer from `offset` to the descriptor's size, which may be less than all of it."""
 
     def progress(self, id: str, action: str, current: int, total: int) -> None:
         """Tell observers of a transfer."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
@@ -30,8 +29,9 @@ from img.oci.spec import Descriptor
 from img.store.blobs import Blobs, disk_error
 from img.store.database import Database
 from img.store.fetch import coming, fetch_blob
-from img.store.forms import Engine, Layer, LayerBlob, Standing, over, squash_key
+from img.store.forms import Engine, Layer, LayerBlob, Standing, over
 from img.store.locks import locked
+from img.store.rows import Rows
 from img.store.sweep import discard
 from img.store.using import Using
 
@@ -45,21 +45,13 @@ class Layers:
     def __init__(self, root: Path, tmp: Path, database: Database, blobs: Blobs, engine: Engine, use: Using) -> None:
         self._root = root
         self._tmp = tmp
-        self._database = database
         self._blobs = blobs
         self._engine = engine
         self._use = use
+        self._rows = Rows(database, blobs, use)
+        self.get, self.holder, self.origin = self._rows.get, self._rows.holder, self._rows.origin
 
     # --- what is there -------------------------------------------------------------------------------------
-
-    def get(self, id: str) -> Layer | None:
-        """The layer's row, if the store has heard of it."""
-        self._use.note(id)
-        row = self._database.one("SELECT id, diff_id, blob, origin, created FROM layers WHERE id = ?", (id,))
-        if row is None:
-            return None
-        descriptor = Descriptor.from_json(json.loads(row[2])) if row[2] else None
-        return Layer(row[0], row[1], descriptor, json.loads(row[3]) if row[3] else None, row[4])
 
     def available(self, id: str) -> bool:
         """Whether the layer can be had without running anything: as tree, blob, or from where it came."""
@@ -96,37 +88,17 @@ class Layers:
         A layer that is known by another blob keeps that one if it is in the store; descriptor and origin always belong
         together. `id` and `created` (Unix time) are for a layer that was made elsewhere (`img.store.cached`).
         """
-        self._point(id or diff_id, diff_id, descriptor, json.dumps(dict(origin)), created)
+        self._rows.point(id or diff_id, diff_id, descriptor, json.dumps(dict(origin)), created)
         return id or diff_id
 
     def add_blob(self, diff_id: str, descriptor: Descriptor) -> str:
         """Make a layer known whose blob the store has; as `add_remote`, but from nowhere."""
-        self._point(diff_id, diff_id, descriptor, "")
+        self._rows.point(diff_id, diff_id, descriptor, "")
         return diff_id
-
-    def _point(self, id: str, diff_id: str, descriptor: Descriptor, origin: str, created: float = 0.0) -> None:
-        self._use.note(id)
-        row = self._database.one("SELECT blob, origin FROM layers WHERE id = ?", (id,))
-        blob = json.dumps(descriptor.to_json())
-        if row is None:
-            self._insert(id, diff_id, blob, origin, created)
-            return
-        known = Descriptor.from_json(json.loads(row[0])) if row[0] else None
-        if known is not None and known.digest == descriptor.digest:
-            if origin and origin != row[1]:
-                self._database.write("UPDATE layers SET origin = ? WHERE id = ?", (origin, id))
-        elif known is None or not self._blobs.has(known.digest):
-            sql = "UPDATE layers SET diff_id = ?, blob = ?, origin = ? WHERE id = ?"
-            self._database.write(sql, (diff_id, blob, origin, id))
-
-    def holder(self, digest: str) -> str | None:
-        """The id of a layer whose blob has this digest, if one is known."""
-        row = self._database.one("SELECT id FROM layers WHERE instr(blob, ?)", (f'"{digest}"',))
-        return row[0] if row else None
 
     def add_tree(self, path: Path, id: str) -> str:
         """Take over the folder `path` as the tree of layer `id`. It is removed if the store has that tree."""
-        self._insert(id)
+        self._rows.insert(id)
         with self._locked(id):
             if self._tree(id).exists():
                 discard(path, self._engine)
@@ -136,15 +108,10 @@ class Layers:
 
     def add_recipe(self, listing: Path, id: str) -> str:
         """Take over the listing file as the recipe of layer `id`."""
-        self._insert(id)
+        self._rows.insert(id)
         with self._locked(id):
             self._move(listing, self._folder(id) / "listing")
         return id
-
-    def _insert(self, id: str, diff_id: str = "", blob: str = "", origin: str = "", created: float = 0.0) -> None:
-        self._use.note(id)
-        row = (id, diff_id, blob, origin, created or time.time())
-        self._database.write("INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?, ?)", row)
 
     # --- trees ---------------------------------------------------------------------------------------------
 
@@ -227,20 +194,12 @@ class Layers:
         """What the blob of a layer, or of a group as one, is, if it came from a registry or a remote cache: it need not
         be here. None: ask `blob`."""
         if len(group) != 1:
-            made = self._made(group)
+            made = self._rows.squashed(group)
             return made if made is not None and self.origin(made.descriptor.digest) is not None else None
         layer = self.get(group[0])
         if layer is None or layer.descriptor is None or layer.origin is None:
             return None
         return LayerBlob(layer.descriptor, layer.diff_id)
-
-    def origin(self, digest: str) -> tuple[Descriptor, Mapping[str, str]] | None:
-        """Where the blob `digest` came from; None if it is not known to have come from anywhere."""
-        row = self._database.one(
-            "SELECT blob, origin FROM layers WHERE origin != '' AND blob != '' AND json_extract(blob, '$.digest') = ?",
-            (digest,),
-        )
-        return (Descriptor.from_json(json.loads(row[0])), json.loads(row[1])) if row else None
 
     def blob(self, group: Sequence[str]) -> LayerBlob:
         """The compressed blob of one layer, or of a group of layers as one. Made or fetched if it is not there."""
@@ -257,8 +216,7 @@ class Layers:
             layer = self._known(id)
             if layer.descriptor is None or not self._blobs.has(layer.descriptor.digest):
                 made = self._compress(self._tar_job(id))
-                row = (made.diff_id, json.dumps(made.descriptor.to_json()), id)
-                self._database.write("UPDATE layers SET diff_id = ?, blob = ? WHERE id = ?", row)
+                self._rows.packed((id,), made)
                 return made
             return LayerBlob(layer.descriptor, layer.diff_id)
 
@@ -272,12 +230,8 @@ class Layers:
             layer = self.get(group[0])
             found = layer and layer.descriptor and LayerBlob(layer.descriptor, layer.diff_id)
         else:
-            found = self._made(group)
+            found = self._rows.squashed(group)
         return found if found and self._blobs.has(found.descriptor.digest) else None
-
-    def _made(self, group: Sequence[str]) -> LayerBlob | None:
-        row = self._database.one("SELECT diff_id, blob FROM squashed WHERE key = ?", (squash_key(group),))
-        return LayerBlob(Descriptor.from_json(json.loads(row[1])), row[0]) if row else None
 
     def plain(self, group: Sequence[str]) -> Iterator[bytes]:
         """The uncompressed tar of one layer, or of a group as one: the bytes that every blob of it unpacks to. Taken
@@ -318,8 +272,7 @@ class Layers:
         if (found := self.known(group)) is not None:
             return found
         made = self._compress(self._job(group))
-        row = (squash_key(group), made.diff_id, json.dumps(made.descriptor.to_json()))
-        self._database.write("INSERT OR REPLACE INTO squashed VALUES (?, ?, ?)", row)
+        self._rows.packed(group, made)
         return made
 
     def _job(self, group: Sequence[str]) -> tuple[str, Any]:

@@ -12,9 +12,9 @@ import json
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import IO, TYPE_CHECKING, Any, get_args
 
 from img.errors import Cancelled, ImgError, LayerError
 from img.files.entry import Entry, Kind
@@ -44,16 +44,16 @@ class Outlines:
         self._engine = engine
         self._tmp = tmp
 
-    def below(self, snapshot: Snapshot, contents: bool = False) -> list[str] | None:
+    def below(self, snapshot: Snapshot, contents: bool = False, anew: bool = False) -> list[str] | None:
         """A tree or an outline for each layer, bottom up, for `img.files.outline.view_of`. None if that is of no use: all
         bytes are here, or some layer has no outline that can be had for less than its bytes. With `contents`,
-        tables of contents are read anew, with the files that name owners."""
+        the files that name owners are read with a table of contents; with `anew`, of all layers that have one."""
         ids = snapshot.layers
         if not self._layers.awaited(ids) or (known := self._known(ids)) is None:
             return None
         there, texts = known
         try:
-            if contents:
+            if anew:
                 texts = [None if self._has_toc(id) else texts[n] for n, id in enumerate(ids)]
             return [there[n] or os.fspath(self._listing(id, texts[n], contents)) for n, id in enumerate(ids)]
         except Cancelled:
@@ -95,8 +95,12 @@ class Outlines:
         assert layer is not None
         assert layer.descriptor is not None
         assert layer.origin is not None
-        open_at = partial(self._engine.open_blob, layer.origin, layer.descriptor)
-        write_listing(path, read_toc(layer.descriptor, open_at, NAMED if contents else ()))
+        descriptor, origin = layer.descriptor, layer.origin
+
+        def open_at(at: int, end: int) -> IO[bytes]:
+            return self._engine.open_blob(origin, replace(descriptor, size=min(end, descriptor.size)), at)
+
+        write_listing(path, read_toc(descriptor, open_at, NAMED if contents else ()))
         self._keep(id, path)
         return path
 

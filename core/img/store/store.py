@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from img.store.variants import Variants
 
 FOLDERS = ("blobs/sha256", "layers", "cache-mounts", "locks", "tmp")
+PRIVATE = ("layers", "cache-mounts", "tmp")
 
 
 class Alone(NamedTuple):
@@ -162,10 +163,12 @@ class Store:
 
     def _lay_out(self) -> None:
         if (self.root / "oci-layout").exists():
+            self._keep_out()
             return
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in FOLDERS:
             (self.root / name).mkdir(parents=True, exist_ok=True)
+        self._keep_out()
         mark = self.root / "tmp" / f"oci-layout-{os.urandom(6).hex()}"
         index = self.root / "index.json"
         if not index.exists():
@@ -173,6 +176,14 @@ class Store:
             os.replace(mark, index)
         mark.write_text('{"imageLayoutVersion": "1.0.0"}')
         os.replace(mark, self.root / "oci-layout")
+
+    def _keep_out(self) -> None:
+        """Let nobody else into folders with files of images, also where the store's folder is open to all: there are setuid
+        programs in them, and device nodes."""
+        for name in PRIVATE:
+            with suppress(OSError):
+                if os.stat(self.root / name).st_mode & 0o077:
+                    os.chmod(self.root / name, 0o700)
 
     def _begin(self) -> Lock | None:
         self.tmp = self.root / "tmp" / f"run-{os.getpid()}-{os.urandom(4).hex()}"

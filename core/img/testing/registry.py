@@ -138,15 +138,15 @@ class MemoryRegistry:
         data = self.blobs.get((name, digest))
         if data is None:
             return error(404, "BLOB_UNKNOWN")
-        start = re.match(r"bytes=(\d+)-\Z", headers.get("Range", ""))
+        span = re.match(r"bytes=(\d+)-(\d*)\Z", headers.get("Range", ""))
+        at, end = (int(span[1]), min(int(span[2] or len(data)) + 1, len(data))) if span else (0, len(data))
         if method == "GET":
-            self.sent += max(0, len(data) - int(start[1] if start else 0))
-        if start is None or method == "HEAD":
+            self.sent += max(0, end - at)
+        if span is None or method == "HEAD":
             return Answer(200, data, (("Docker-Content-Digest", digest),))
-        at = int(start[1])
         if at >= len(data):
             return error(416, "RANGE_INVALID")
-        return Answer(206, data[at:], (("Content-Range", f"bytes {at}-{len(data) - 1}/{len(data)}"),))
+        return Answer(206, data[at:end], (("Content-Range", f"bytes {at}-{end - 1}/{len(data)}"),))
 
     def _blobs_uploads(self, method: str, name: str, id: str, query: Any, headers: Any, body: bytes) -> Answer:
         if method == "POST":

@@ -173,7 +173,7 @@ def bake(
     targets: Annotated[list[str] | None, typer.Argument(metavar="[TARGET]...", help="Targets and groups.")] = None,
     allow: Annotated[Words, _one("--allow", help="Grant security.insecure, network.host or device[=NAME].")] = None,
     backend: Annotated[str, _one("--backend", "-b", help="Who runs the steps (see img plugins).")] = "",
-    file: Annotated[str, _one("--file", "-f", help="docker-bake.json, a document, or a compose file.")] = "",
+    file: Annotated[str, _one("--file", "-f", help="docker-bake.json (or -), a document, or a compose file.")] = "",
     load: Annotated[bool, _one("--load", help="Put the images into the store, as tags do.")] = False,
     metadata_file: Annotated[str, _one("--metadata-file", help="Write what was made to this file, as JSON.")] = "",
     no_cache: Annotated[bool, _one("--no-cache", help="Run every step.")] = False,

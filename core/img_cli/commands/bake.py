@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from img.errors import UsageError
 from img.request import BuildResult, Request
-from img_cli.context import open_session
+from img_cli.context import open_session, standard_input
 
 if TYPE_CHECKING:
     from img.bake import Plan
@@ -46,8 +46,11 @@ def bake(names: Sequence[str], file: str, sets: Sequence[str], shown: bool, give
             print(json.dumps(_shown(plan, targets, order, wanted), indent=2))
             return 0
         folder = os.path.dirname(file)
+        apart = {**given, "push": False, "load": False}  # for what is built only because others stand on it
         requests = {
-            name: request_of(name, targets[name], folder, file if own else "", given) for wave in order for name in wave
+            name: request_of(name, targets[name], folder, file if own else "", given if name in wanted else apart)
+            for wave in order
+            for name in wave
         }
         made = _Waves(session, requests, wanted, linked(targets, wanted), given["progress"]).made(targets, order)
     if given["metadata_file"]:
@@ -76,7 +79,7 @@ def _plan(session: Any, file: str) -> tuple[Plan, bool]:
     name = os.path.basename(file)
     if name.endswith(".hcl"):
         raise UsageError(f"{file}: HCL is not read", hint="docker buildx bake --print > docker-bake.json writes JSON")
-    if name.endswith(".json"):
+    if name.endswith(".json") or file == "-":
         return read_plan(filled(_json(file), _environ(), file), file), False
     folder = os.path.dirname(file) or "."
     if "compose" in name:
@@ -86,7 +89,10 @@ def _plan(session: Any, file: str) -> tuple[Plan, bool]:
 
 
 def _json(file: str) -> Any:
+    given = standard_input(file)
     try:
+        if given is not None:
+            return json.load(given)
         with open(file, "rb") as stream:
             return json.load(stream)
     except OSError as error:

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from img.errors import FrontendError
+from img.errors import FrontendError, Place
 from img.ports import FrontendRequest, Report, Resolver
 from img_frontends.document.bind import near
 from img_frontends.document.include import Read
@@ -84,7 +84,8 @@ def compose(request: FrontendRequest, resolver: Resolver, read: Read) -> Report:
             found[name] = _target(parts, file.secrets)
     if not found:
         hint = "img bake builds services that have one"
-        raise FrontendError(f"no service of {request.file} has a build section", hint=hint)
+        place = Place(request.file, 1)
+        raise FrontendError(f"no service of {request.file} has a build section", hint=hint, place=place)
     return Report("", {"target": found, "group": {"default": {"targets": list(found)}}})
 
 

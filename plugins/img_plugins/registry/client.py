@@ -84,8 +84,9 @@ class Client:
 
     # --- blobs ---------------------------------------------------------------------------------------------
 
-    def open_at(self, digest: str, offset: int) -> Any:
-        """A urllib3 response whose body is the blob from `offset` on. Raises `NotFound`, `RegistryError`."""
+    def open_at(self, digest: str, offset: int, end: int) -> Any:
+        """A urllib3 response whose body is the blob from `offset` on, to `end` if the registry can do that. Raises
+        `NotFound`, `RegistryError`."""
         path = f"/v2/{self.repository}/blobs/{digest}"
 
         def ask(headers: dict[str, str], allowed: tuple[int, ...] = ()) -> Any:
@@ -93,12 +94,12 @@ class Client:
 
         if not offset:
             return ask({})
-        response = ask({"Range": f"bytes={offset}-"}, allowed=(416,))
+        response = ask({"Range": f"bytes={offset}-{end - 1}"}, allowed=(416,))
         return from_offset(response, offset, self.host, lambda: ask({}))
 
     def blob(self, descriptor: Descriptor, offset: int = 0) -> Blob:
         """A stream of a blob's bytes, not verified. Raises `RegistryError`, also while reading."""
-        ways = [(lambda at: self.open_at(descriptor.digest, at), self.host)]
+        ways = [(lambda at: self.open_at(descriptor.digest, at, descriptor.size), self.host)]
         return Blob(ways, descriptor.size, self.transport.network, offset)
 
     def small_blob(self, descriptor: Descriptor) -> bytes:

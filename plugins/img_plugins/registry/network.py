@@ -96,19 +96,7 @@ class Network:
                 timeout=urllib3.Timeout(connect=min(CONNECT, self._longest), read=min(read_timeout, self._longest)),
             )
         except urllib3.exceptions.HTTPError as error:
-            host = (
-                urlsplit(url).netloc.rpartition("@")[2]
-                if not isinstance(error, urllib3.exceptions.ProxyError)
-                else shown(via)
-            )
-            refused = isinstance(
-                error,
-                urllib3.exceptions.NewConnectionError
-                | urllib3.exceptions.ConnectTimeoutError
-                | urllib3.exceptions.SSLError
-                | urllib3.exceptions.ProxyError,
-            )
-            raise Failure(host, error, refused) from error
+            raise _failure(error, url, via) from error
 
     def wait(self, attempt: int, after: str | None = None) -> None:
         """Pause after try number `attempt` (from 0), as long as a ``Retry-After`` says if there is one. Raises
@@ -138,6 +126,15 @@ class Network:
             if (trust, proxy) not in self._pools:
                 self._pools[trust, proxy] = _make_pool(trust, proxy)
             return self._pools[trust, proxy]
+
+
+def _failure(error: Exception, url: str, via: str) -> Failure:
+    """What urllib3 says went wrong, and with whom: the host, or the proxy on the way to it."""
+    from urllib3 import exceptions
+
+    host = shown(via) if isinstance(error, exceptions.ProxyError) else urlsplit(url).netloc.rpartition("@")[2]
+    none = (exceptions.NewConnectionError, exceptions.ConnectTimeoutError, exceptions.SSLError, exceptions.ProxyError)
+    return Failure(host, error, isinstance(error, none))
 
 
 def _make_pool(trust: Trust, proxy: str) -> Any:

@@ -52,7 +52,7 @@ class Reader:
         clients = self._turned(descriptor.digest)
 
         def opening(client: Client) -> Callable[[int], object]:
-            return lambda at: client.open_at(descriptor.digest, at)
+            return lambda at: client.open_at(descriptor.digest, at, descriptor.size)
 
         ways = [(opening(client), client.host) for client in clients]
         network = clients[0].transport.network

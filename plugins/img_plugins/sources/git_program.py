@@ -120,17 +120,9 @@ class Git:
         )
         stop = self._host.on_cancel(lambda: _kill(process))
         try:
-            out, said = _drain(process)
-            status = process.wait()
-        except BaseException:
-            _kill(process)
-            process.wait()
-            raise
+            out, said, status = _finish(process)
         finally:
             stop()
-            for stream in (process.stdout, process.stderr):
-                if stream is not None:
-                    stream.close()
         if self._host.cancelled:
             raise Cancelled
         if status:
@@ -210,6 +202,21 @@ class Git:
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, "***") if secret else text
         return re.sub(r"://[^/@\s']*@", "://", text).rstrip(".")[:400]
+
+
+def _finish(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes, int]:
+    """Both outputs and the status. The process is gone afterwards, however that comes about."""
+    try:
+        out, said = _drain(process)
+        return out, said, process.wait()
+    except BaseException:
+        _kill(process)
+        process.wait()
+        raise
+    finally:
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def _drain(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:

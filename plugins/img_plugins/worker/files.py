@@ -47,8 +47,8 @@ def _below(host: Host, node: Node, base: Snapshot) -> list[str]:
         return host.store.layers.trees(base)
     owner = getattr(node, "owner", "")
     named = any(part and not part.isdigit() for part in owner.split(":"))
-    for contents in (False, True) if named else (False,):
-        outlines = host.store.outlines.below(base, contents)
+    for anew in (False, True) if named else (False,):
+        outlines = host.store.outlines.below(base, named, anew)
         if outlines is None:
             break
         if not named or host.sandbox.call("img.files.jobs:tells_owner", outlines, owner):

@@ -20,10 +20,9 @@ from img.files.view import View, entry_of
 from img.oci.copies import copy_file
 from img.sandbox.root import DEVICES, LINKS
 from img_plugins.worker.caches import copy_view
+from img_plugins.worker.stubs import FOLDER, times_kept
 
 Mount = dict[str, Any]
-
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 PROC = ("cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "uptime", "version")
 """Files of /proc that are the same for everybody, and that programs ask for the machine's size."""
@@ -91,7 +90,7 @@ class Placement:
         *parents, name = parts
         folder = self._enter(parents)
         number = len(self._placed)
-        with _times(folder):
+        with times_kept(folder):
             aside = ""
             try:
                 os.rename(name, f"{number}", src_dir_fd=folder, dst_dir_fd=self._aside)
@@ -110,7 +109,7 @@ class Placement:
             try:
                 inner = os.open(part, FOLDER, dir_fd=folder)
             except FileNotFoundError:
-                with _times(folder):
+                with times_kept(folder):
                     os.mkdir(part, 0o755, dir_fd=folder)
                 self._made.append((os.dup(folder), part))
                 inner = os.open(part, FOLDER, dir_fd=folder)
@@ -123,13 +122,13 @@ class Placement:
         while self._placed:
             self._take(self._placed.pop())
         for folder, name in reversed(self._made):
-            with suppress(OSError), _times(folder):
+            with suppress(OSError), times_kept(folder):
                 os.rmdir(name, dir_fd=folder)
             os.close(folder)
         self._made.clear()
 
     def _take(self, one: Placed) -> None:
-        with _times(one.folder):
+        with times_kept(one.folder):
             if one.back:
                 self._give_back(one)
             _remove(one.folder, one.name)
@@ -152,71 +151,8 @@ class Placement:
             os.rename(one.name, one.back, src_dir_fd=one.folder)
 
 
-class Stubs:
-    """Empty places for real mounts in one root, made where it has none and gone afterwards."""
-
-    def __init__(self, root: str) -> None:
-        self._root = os.open(root, FOLDER)
-        self._made: list[tuple[int, str]] = []
-
-    def make(self, target: str, *, file: bool) -> None:
-        """See to it that there is something to mount on at `target`, which leads over no links. What is in the way shows
-        when it is mounted."""
-        parts = [part for part in os.path.normpath(target).split("/") if part]
-        folder = os.dup(self._root)
-        try:
-            for number, part in enumerate(parts):
-                last = number == len(parts) - 1
-                self._make(folder, part, file and last)
-                if last:
-                    return
-                inner = os.open(part, FOLDER, dir_fd=folder)
-                os.close(folder)
-                folder = inner
-        except OSError:
-            return
-        finally:
-            os.close(folder)
-
-    def _make(self, folder: int, name: str, file: bool) -> None:
-        try:
-            os.stat(name, dir_fd=folder, follow_symlinks=False)
-            return
-        except FileNotFoundError:
-            pass
-        with _times(folder):
-            if file:
-                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=folder))
-            else:
-                os.mkdir(name, 0o755, dir_fd=folder)
-        self._made.append((os.dup(folder), name))
-
-    def take_out(self) -> None:
-        """Remove what is still empty, last things first."""
-        for folder, name in reversed(self._made):
-            with suppress(OSError), _times(folder):
-                status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-                if stat.S_ISDIR(status.st_mode):
-                    os.rmdir(name, dir_fd=folder)
-                elif stat.S_ISREG(status.st_mode) and not status.st_size:
-                    os.unlink(name, dir_fd=folder)
-            os.close(folder)
-        self._made.clear()
-        os.close(self._root)
-
-
 def _refused(what: str, target: str) -> OSError:
     return OSError(errno.EPERM, f"{what} can't be had without mount namespaces", target)
-
-
-@contextmanager
-def _times(folder: int) -> Iterator[None]:
-    """The folder's modification time stays."""
-    before = os.stat(folder)
-    try:
-        yield
-    finally:
-        os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 @contextmanager

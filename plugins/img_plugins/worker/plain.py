@@ -13,7 +13,7 @@ from img.oci.changes import collect, index
 from img.oci.copies import copy_file
 from img.sandbox import step as steps
 from img_plugins.worker.caches import copy_view
-from img_plugins.worker.placed import Stubs
+from img_plugins.worker.stubs import stubbed
 
 Step = dict[str, Any]
 
@@ -37,16 +37,8 @@ def run(step: Step, fds: list[int], job: socket.socket) -> dict[str, Any]:
     for item in step["mounts"]:
         if item["kind"] == "view":
             _copy(item)
-    stubs = Stubs(root)
-    try:
-        for target in ("/proc", "/sys", "/dev"):
-            stubs.make(target, file=False)
-        for item in step["mounts"]:
-            if item["kind"] != "device":
-                stubs.make(item.get("stub") or item["target"], file=bool(item.get("file")))
+    with stubbed(root, step["mounts"]):
         reply = steps.supervise(step, fds, job)
-    finally:
-        stubs.take_out()
     if reply.get("status") == 0:
         collect(root, before, step["upper"])
     return reply

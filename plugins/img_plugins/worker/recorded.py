@@ -23,7 +23,7 @@ from img.sandbox import recorded as sandbox
 from img_plugins.worker import ground
 from img_plugins.worker.caches import copy_view
 from img_plugins.worker.copied import key_of, names_of
-from img_plugins.worker.placed import Stubs
+from img_plugins.worker.stubs import stubbed
 
 Step = dict[str, Any]
 
@@ -83,16 +83,8 @@ def run(step: Step, fds: list[int], job: socket.socket) -> dict[str, Any]:
         elif item.get("kept"):
             caches[item["source"]] = cache = Owners.read(item["source"])
             rows += cache.rows(item["source"])
-    stubs = Stubs(root)
-    try:
-        for target in ("/proc", "/sys", "/dev"):
-            stubs.make(target, file=False)
-        for item in step["mounts"]:
-            if item["kind"] != "device":
-                stubs.make(item.get("stub") or item["target"], file=bool(item.get("file")))
+    with stubbed(root, step["mounts"]):
         reply = sandbox.supervise({**step, "owners": rows}, fds, job)
-    finally:
-        stubs.take_out()
     left = reply.pop("owners", [])
     for place, cache in caches.items():
         _keep_cache(place, cache, left)

@@ -292,7 +292,8 @@ def test_a_program_that_forks_in_the_middle_of_a_build(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_the_build_and_then_the_program(tmp_path: Path) -> None:
     program = """
-import sys, img
+import signal, sys, img
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where the tests run in the background
 shell = img.scratch().copy(img.local("/bin", ignore=[]), "busybox", to="/bin/sh")
 class Watch:
     def handle(self, event):

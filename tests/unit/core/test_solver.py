@@ -75,7 +75,7 @@ def test_the_second_build_runs_and_fetches_nothing(world: World) -> None:
     assert worker.ran == []
     assert world.sources.fetched == []
     assert second == first
-    assert [type(event) for event in world.engine.events] == [StepCached]
+    assert [type(event) for event in world.engine.events] == [StepCached, StepCached]
 
 
 def test_shared_nodes_run_once(world: World) -> None:

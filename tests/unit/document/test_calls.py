@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 from tests.documents.lowering import document
 from tests.unit.dockerfile.lowering import Resolver
+from tests.unit.document.test_mutated import mutated
 
 from img.errors import FrontendError, UsageError
 from img.ports import FrontendRequest, Report
-from img_frontends.document.calls import CALLS
+from img_frontends.document.calls import CALLS, answer
 from img_frontends.document.convert import written
 from img_frontends.document.from_dockerfile import from_dockerfile
 from img_frontends.toml.frontend import TomlFrontend
 from img_frontends.yaml.frontend import YamlFrontend
+from img_frontends.yaml.read import read_yaml
 
 TEXT = """\
 args:
@@ -96,6 +99,32 @@ def test_compose_mistakes(build: str, column: int, message: str) -> None:
         call("compose", f"services:\n  a:\n    build: {build}\n", "compose.yaml")
     assert message in str(caught.value)
     assert caught.value.place and (caught.value.place.line, caught.value.place.column) == (3, column)
+
+
+def test_mutated_compose() -> None:
+    """Taken, or refused with a place."""
+    text = """\
+services:
+  base:
+    build: {context: ".", args: ["A=${V:-1}", "HOME"], labels: {l: "$$x"}, tags: ["a:${T:?no}"]}
+  app:
+    extends: base
+    image: app:1
+    build:
+      additional_contexts: ["base=service:base"]
+      secrets: [{source: s, target: t}]
+      ulimits: {nofile: {soft: 1, hard: 2}}
+secrets: {s: {file: ./tok}}
+"""
+    chance, taken = random.Random("compose"), 0
+    for _ in range(300):
+        odd = mutated(text, chance)
+        request = FrontendRequest("compose.yaml", odd.encode(), args={"T": "1"})
+        try:
+            taken += bool(answer("compose", request, Resolver(), read_yaml).document["target"])
+        except FrontendError as error:
+            assert error.place is not None, odd
+    assert 30 < taken < 270
 
 
 def test_comments_go_along() -> None:

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import os
+import struct
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from tests.peers.packing import PACKING
 
 from img.errors import LayerError
-from img.oci.compress import Hashing, decompressed, gzip_chunks
+from img.oci.compress import Hashing, decompressed, gzip_chunks, zstd_chunks
 
 BLOB = bytes(range(256)) * 20_000
 
@@ -100,3 +101,21 @@ def test_every_process_packs_the_same_bytes() -> None:
     first, *rest = (packed(fill) for fill in (0, 1, 90, 255))
     assert len(first.splitlines()) == 10
     assert all(other == first for other in rest)
+
+
+@pytest.mark.parametrize("cut", [1, 3, 7, 8, 9, 64, 1 << 20])
+def test_members_frames_to_skip_and_what_follows(cut: int) -> None:
+    """However the stream is cut: zstd:chunked layers end in frames that are no part of the tar."""
+    frames = [b"".join(zstd_chunks([part])) for part in (b"one " * 500, b"two " * 500)]
+    skipped = [
+        struct.pack("<II", 0x184D2A50 + n, size) + bytes([n]) * size for n, size in ((0, 0), (3, 100), (15, 3000))
+    ]
+    for kind, stream in {
+        "zstd": frames[0] + skipped[1] + frames[1] + skipped[0] + skipped[2],
+        "bzip2": bz2.compress(b"one " * 500) + bz2.compress(b"two " * 500) + bytes(1000),
+        "xz": lzma.compress(b"one " * 500) + lzma.compress(b"two " * 500) + b"behind it " * 100,
+    }.items():
+        pieces = [stream[at : at + cut] for at in range(0, len(stream), cut)]
+        assert b"".join(decompressed(pieces)) == b"one " * 500 + b"two " * 500, kind
+    with pytest.raises(LayerError, match="middle"):
+        list(decompressed([frames[0][:-3]]))

@@ -66,7 +66,7 @@ def toc_of(tar: bytes) -> list[Entry]:
     made = Estargz([tar], threads=1)
     blob = b"".join(made)
     descriptor = Descriptor(OCI_LAYER_GZIP, sha256(blob), len(blob), None, {TOC_DIGEST: made.annotations[TOC_DIGEST]})
-    return read_toc(descriptor, lambda at: BytesIO(blob[at:]))
+    return read_toc(descriptor, lambda at, end: BytesIO(blob[at:end]))
 
 
 def seen(view: View) -> dict[str, tuple[object, ...]]:
@@ -124,7 +124,7 @@ def test_a_table_is_bounded_and_true(tmp_path: Path) -> None:
     made = Estargz([tar_of([Entry("a", "dir", 0o755)])], threads=1)
     blob = b"".join(made)
     digest = made.annotations[TOC_DIGEST]
-    read = partial(read_toc, open_at=lambda at: BytesIO(blob[at:]))
+    read = partial(read_toc, open_at=lambda at, end: BytesIO(blob[at:end]))
     right = Descriptor(OCI_LAYER_GZIP, sha256(blob), len(blob), None, {TOC_DIGEST: digest})
     assert [entry.path for entry in read(right)] == ["a"]
     for size, toc in ((len(blob), sha256(b"")), (len(blob) - 1, digest), (10, digest)):

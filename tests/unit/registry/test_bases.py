@@ -197,7 +197,9 @@ def test_owners_by_name_are_looked_up_by_range(
     entries = [*PEOPLE[:-2], ("etc/other", PEOPLE[-2][1]), link("etc/passwd", "etc/other", tarfile.LNKTYPE), PEOPLE[-1]]
     base = as_estargz(registry, context, push_base(registry, [bases.tar(entries if linked else PEOPLE)]))
     name = f"{registry.host}/app:1"
+    sent(registry)
     digest = build(tmp_path / "s", context, OWNED.format(base=base), {"type": "registry", "name": name})
+    assert (sent(registry) > BIG) == linked
     layers = [layer["digest"] for layer in json.loads(registry.manifests["app", "1"][1])["layers"]]
     assert b"0000007\x000000011\x00" in gzip.decompress(registry.blobs["app", layers[-2]])
     assert any((tmp_path / "s/layers").glob("*/tree")) == linked

@@ -107,14 +107,14 @@ _at_mine, _at_theirs, _at_buffer = ctypes.addressof(_mine), ctypes.addressof(_th
 
 
 def read(call: Call, address: int, size: int) -> bytes:
-    """At most 4096 bytes of the memory of who asks. Raises `OSError` (EFAULT, ESRCH)."""
+    """At most 4096 bytes of the memory of who asks; `Call.check` comes before anything is done with them. Raises `OSError`
+    (EFAULT, ESRCH)."""
     if size > _PAGE:
         raise OSError(errno.EFAULT, "memory")
     _mine.size = _theirs.size = size
     _theirs.base = address
     if _read(call.pid, _at_mine, 1, _at_theirs, 1, 0) != size:
         raise _failed(ctypes.get_errno())
-    call.check()
     return ctypes.string_at(_at_buffer, size)
 
 

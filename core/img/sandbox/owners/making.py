@@ -290,7 +290,9 @@ def _symlink(served: Served, call: Call, target: int, place: Where) -> Reply:
             return None
         if not _exists(parent):
             _let_in(served, by, parent)
-        os.symlink(read_path(call, target), parent.name, dir_fd=parent.folder)
+        leads = read_path(call, target)
+        call.check()
+        os.symlink(leads, parent.name, dir_fd=parent.folder)
         return _made(served, parent, by)
 
 

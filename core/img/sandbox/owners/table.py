@@ -17,6 +17,10 @@ NOBODY = 65534
 """What the kernel shows for an id that the namespace has not: the machine's own files, which are root's elsewhere."""
 
 
+MOST = 1 << 22
+"""Files that one step may make: what is known of each stays in memory until it ends."""
+
+
 class Owner(NamedTuple):
     """Whose a file is, and what it stands for."""
 
@@ -46,6 +50,8 @@ class Table:
         key = status.st_dev, status.st_ino
         if here:
             self.made_here.add(key)
+        if len(self.made_here) > MOST or len(self._owners) > 2 * MOST:
+            raise RuntimeError(f"a step may make {MOST} files where owners are recorded")
         if owner == ROOT:
             self._owners.pop(key, None)
         else:

@@ -91,7 +91,8 @@ def described(served: Served, call: Call, descriptor: int) -> Where:
 
 
 def open_path(served: Served, call: Call, place: Where, *, follow: bool = True) -> int:
-    """A descriptor that stands for what is there (O_PATH). Raises `OSError`."""
+    """A descriptor that stands for what is there (O_PATH): what was read of who asks until then was its own. Raises
+    `OSError`."""
     flags = os.O_PATH | os.O_CLOEXEC | (0 if follow or place.itself else os.O_NOFOLLOW)
     try:
         found = os.open(place.path, flags, dir_fd=place.folder)
