@@ -127,6 +127,6 @@ def _lacking(address: Address) -> frozenset[str]:
 def _grants(client: Client, entitlement: str) -> bool:
     try:
         client.capabilities(entitlement)
-    except BackendError:
-        return False
+    except BackendError as error:
+        return f"entitlement {entitlement}" not in error.message
     return True

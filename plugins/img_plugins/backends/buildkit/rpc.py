@@ -102,7 +102,9 @@ class Client:
             request_serializer=gateway.PingRequest.SerializeToString,
             response_deserializer=gateway.PongResponse.FromString,
         )
-        build = self.solve(control.SolveRequest(Ref=ref, Entitlements=[entitlement] if entitlement else []))
+        build = self.solve(
+            control.SolveRequest(Ref=ref, Entitlements=[entitlement] if entitlement else [], Internal=True)
+        )
         answer = asked.future(gateway.PingRequest(), metadata=[(BUILD, ref)], timeout=dial.SECONDS)
         try:
             for one in (build, answer):  # a refusal ends the build, and the question would wait for it to begin

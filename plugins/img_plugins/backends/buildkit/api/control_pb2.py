@@ -17,7 +17,7 @@ from img_plugins.backends.buildkit.api import ops_pb2 as img__plugins_dot_backen
 from img_plugins.backends.buildkit.api import worker_pb2 as img__plugins_dot_backends_dot_buildkit_dot_api_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/img_plugins/backends/buildkit/api/control.proto\x12\x10moby.buildkit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a+img_plugins/backends/buildkit/api/ops.proto\x1a.img_plugins/backends/buildkit/api/worker.proto\"\xb9\x03\n\x0cSolveRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\x12\"\n\nDefinition\x18\x02 \x01(\x0b\x32\x0e.pb.Definition\x12\x10\n\x08\x45xporter\x18\x03 \x01(\t\x12H\n\rExporterAttrs\x18\x04 \x03(\x0b\x32\x31.moby.buildkit.v1.SolveRequest.ExporterAttrsEntry\x12\x0f\n\x07Session\x18\x05 \x01(\t\x12\x10\n\x08\x46rontend\x18\x06 \x01(\t\x12H\n\rFrontendAttrs\x18\x07 \x03(\x0b\x32\x31.moby.buildkit.v1.SolveRequest.FrontendAttrsEntry\x12-\n\x05\x43\x61\x63he\x18\x08 \x01(\x0b\x32\x1e.moby.buildkit.v1.CacheOptions\x12\x14\n\x0c\x45ntitlements\x18\t \x03(\t\x1a\x34\n\x12\x45xporterAttrsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x34\n\x12\x46rontendAttrsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x0c\x43\x61\x63heOptions\x12\x34\n\x07\x45xports\x18\x04 \x03(\x0b\x32#.moby.buildkit.v1.CacheOptionsEntry\x12\x34\n\x07Imports\x18\x05 \x03(\x0b\x32#.moby.buildkit.v1.CacheOptionsEntry\"\x8e\x01\n\x11\x43\x61\x63heOptionsEntry\x12\x0c\n\x04Type\x18\x01 \x01(\t\x12=\n\x05\x41ttrs\x18\x02 \x03(\x0b\x32..moby.buildkit.v1.CacheOptionsEntry.AttrsEntry\x1a,\n\nAttrsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x99\x01\n\rSolveResponse\x12O\n\x10\x45xporterResponse\x18\x01 \x03(\x0b\x32\x35.moby.buildkit.v1.SolveResponse.ExporterResponseEntry\x1a\x37\n\x15\x45xporterResponseEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1c\n\rStatusRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\"\xcc\x01\n\x0eStatusResponse\x12*\n\x08vertexes\x18\x01 \x03(\x0b\x32\x18.moby.buildkit.v1.Vertex\x12\x30\n\x08statuses\x18\x02 \x03(\x0b\x32\x1e.moby.buildkit.v1.VertexStatus\x12)\n\x04logs\x18\x03 \x03(\x0b\x32\x1b.moby.buildkit.v1.VertexLog\x12\x31\n\x08warnings\x18\x04 \x03(\x0b\x32\x1f.moby.buildkit.v1.VertexWarning\"\xdb\x01\n\x06Vertex\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\x04 \x01(\x08\x12+\n\x07started\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tcompleted\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65rror\x18\x07 \x01(\t\x12(\n\rprogressGroup\x18\x08 \x01(\x0b\x32\x11.pb.ProgressGroup\"\xe3\x01\n\x0cVertexStatus\x12\n\n\x02ID\x18\x01 \x01(\t\x12\x0e\n\x06vertex\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07\x63urrent\x18\x04 \x01(\x03\x12\r\n\x05total\x18\x05 \x01(\x03\x12-\n\ttimestamp\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07started\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tcompleted\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"g\n\tVertexLog\x12\x0e\n\x06vertex\x18\x01 \x01(\t\x12-\n\ttimestamp\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06stream\x18\x03 \x01(\x03\x12\x0b\n\x03msg\x18\x04 \x01(\x0c\"Z\n\rVertexWarning\x12\x0e\n\x06vertex\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\x03\x12\r\n\x05short\x18\x03 \x01(\x0c\x12\x0e\n\x06\x64\x65tail\x18\x04 \x03(\x0c\x12\x0b\n\x03url\x18\x05 \x01(\t\"\x1c\n\x0c\x42ytesMessage\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"$\n\x12ListWorkersRequest\x12\x0e\n\x06\x66ilter\x18\x01 \x03(\t\"K\n\x13ListWorkersResponse\x12\x34\n\x06record\x18\x01 \x03(\x0b\x32$.moby.buildkit.v1.types.WorkerRecord\"\r\n\x0bInfoRequest\"P\n\x0cInfoResponse\x12@\n\x0f\x62uildkitVersion\x18\x01 \x01(\x0b\x32\'.moby.buildkit.v1.types.BuildkitVersionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/img_plugins/backends/buildkit/api/control.proto\x12\x10moby.buildkit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a+img_plugins/backends/buildkit/api/ops.proto\x1a.img_plugins/backends/buildkit/api/worker.proto\"\xcb\x03\n\x0cSolveRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\x12\"\n\nDefinition\x18\x02 \x01(\x0b\x32\x0e.pb.Definition\x12\x10\n\x08\x45xporter\x18\x03 \x01(\t\x12H\n\rExporterAttrs\x18\x04 \x03(\x0b\x32\x31.moby.buildkit.v1.SolveRequest.ExporterAttrsEntry\x12\x0f\n\x07Session\x18\x05 \x01(\t\x12\x10\n\x08\x46rontend\x18\x06 \x01(\t\x12H\n\rFrontendAttrs\x18\x07 \x03(\x0b\x32\x31.moby.buildkit.v1.SolveRequest.FrontendAttrsEntry\x12-\n\x05\x43\x61\x63he\x18\x08 \x01(\x0b\x32\x1e.moby.buildkit.v1.CacheOptions\x12\x14\n\x0c\x45ntitlements\x18\t \x03(\t\x12\x10\n\x08Internal\x18\x0b \x01(\x08\x1a\x34\n\x12\x45xporterAttrsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x34\n\x12\x46rontendAttrsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x0c\x43\x61\x63heOptions\x12\x34\n\x07\x45xports\x18\x04 \x03(\x0b\x32#.moby.buildkit.v1.CacheOptionsEntry\x12\x34\n\x07Imports\x18\x05 \x03(\x0b\x32#.moby.buildkit.v1.CacheOptionsEntry\"\x8e\x01\n\x11\x43\x61\x63heOptionsEntry\x12\x0c\n\x04Type\x18\x01 \x01(\t\x12=\n\x05\x41ttrs\x18\x02 \x03(\x0b\x32..moby.buildkit.v1.CacheOptionsEntry.AttrsEntry\x1a,\n\nAttrsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x99\x01\n\rSolveResponse\x12O\n\x10\x45xporterResponse\x18\x01 \x03(\x0b\x32\x35.moby.buildkit.v1.SolveResponse.ExporterResponseEntry\x1a\x37\n\x15\x45xporterResponseEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1c\n\rStatusRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\"\xcc\x01\n\x0eStatusResponse\x12*\n\x08vertexes\x18\x01 \x03(\x0b\x32\x18.moby.buildkit.v1.Vertex\x12\x30\n\x08statuses\x18\x02 \x03(\x0b\x32\x1e.moby.buildkit.v1.VertexStatus\x12)\n\x04logs\x18\x03 \x03(\x0b\x32\x1b.moby.buildkit.v1.VertexLog\x12\x31\n\x08warnings\x18\x04 \x03(\x0b\x32\x1f.moby.buildkit.v1.VertexWarning\"\xdb\x01\n\x06Vertex\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\x04 \x01(\x08\x12+\n\x07started\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tcompleted\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65rror\x18\x07 \x01(\t\x12(\n\rprogressGroup\x18\x08 \x01(\x0b\x32\x11.pb.ProgressGroup\"\xe3\x01\n\x0cVertexStatus\x12\n\n\x02ID\x18\x01 \x01(\t\x12\x0e\n\x06vertex\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07\x63urrent\x18\x04 \x01(\x03\x12\r\n\x05total\x18\x05 \x01(\x03\x12-\n\ttimestamp\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07started\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tcompleted\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"g\n\tVertexLog\x12\x0e\n\x06vertex\x18\x01 \x01(\t\x12-\n\ttimestamp\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06stream\x18\x03 \x01(\x03\x12\x0b\n\x03msg\x18\x04 \x01(\x0c\"Z\n\rVertexWarning\x12\x0e\n\x06vertex\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\x03\x12\r\n\x05short\x18\x03 \x01(\x0c\x12\x0e\n\x06\x64\x65tail\x18\x04 \x03(\x0c\x12\x0b\n\x03url\x18\x05 \x01(\t\"\x1c\n\x0c\x42ytesMessage\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"$\n\x12ListWorkersRequest\x12\x0e\n\x06\x66ilter\x18\x01 \x03(\t\"K\n\x13ListWorkersResponse\x12\x34\n\x06record\x18\x01 \x03(\x0b\x32$.moby.buildkit.v1.types.WorkerRecord\"\r\n\x0bInfoRequest\"P\n\x0cInfoResponse\x12@\n\x0f\x62uildkitVersion\x18\x01 \x01(\x0b\x32\'.moby.buildkit.v1.types.BuildkitVersionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,41 +33,41 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_SOLVERESPONSE_EXPORTERRESPONSEENTRY']._options = None
   _globals['_SOLVERESPONSE_EXPORTERRESPONSEENTRY']._serialized_options = b'8\001'
   _globals['_SOLVEREQUEST']._serialized_start=196
-  _globals['_SOLVEREQUEST']._serialized_end=637
-  _globals['_SOLVEREQUEST_EXPORTERATTRSENTRY']._serialized_start=531
-  _globals['_SOLVEREQUEST_EXPORTERATTRSENTRY']._serialized_end=583
-  _globals['_SOLVEREQUEST_FRONTENDATTRSENTRY']._serialized_start=585
-  _globals['_SOLVEREQUEST_FRONTENDATTRSENTRY']._serialized_end=637
-  _globals['_CACHEOPTIONS']._serialized_start=639
-  _globals['_CACHEOPTIONS']._serialized_end=761
-  _globals['_CACHEOPTIONSENTRY']._serialized_start=764
-  _globals['_CACHEOPTIONSENTRY']._serialized_end=906
-  _globals['_CACHEOPTIONSENTRY_ATTRSENTRY']._serialized_start=862
-  _globals['_CACHEOPTIONSENTRY_ATTRSENTRY']._serialized_end=906
-  _globals['_SOLVERESPONSE']._serialized_start=909
-  _globals['_SOLVERESPONSE']._serialized_end=1062
-  _globals['_SOLVERESPONSE_EXPORTERRESPONSEENTRY']._serialized_start=1007
-  _globals['_SOLVERESPONSE_EXPORTERRESPONSEENTRY']._serialized_end=1062
-  _globals['_STATUSREQUEST']._serialized_start=1064
-  _globals['_STATUSREQUEST']._serialized_end=1092
-  _globals['_STATUSRESPONSE']._serialized_start=1095
-  _globals['_STATUSRESPONSE']._serialized_end=1299
-  _globals['_VERTEX']._serialized_start=1302
-  _globals['_VERTEX']._serialized_end=1521
-  _globals['_VERTEXSTATUS']._serialized_start=1524
-  _globals['_VERTEXSTATUS']._serialized_end=1751
-  _globals['_VERTEXLOG']._serialized_start=1753
-  _globals['_VERTEXLOG']._serialized_end=1856
-  _globals['_VERTEXWARNING']._serialized_start=1858
-  _globals['_VERTEXWARNING']._serialized_end=1948
-  _globals['_BYTESMESSAGE']._serialized_start=1950
-  _globals['_BYTESMESSAGE']._serialized_end=1978
-  _globals['_LISTWORKERSREQUEST']._serialized_start=1980
-  _globals['_LISTWORKERSREQUEST']._serialized_end=2016
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=2018
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=2093
-  _globals['_INFOREQUEST']._serialized_start=2095
-  _globals['_INFOREQUEST']._serialized_end=2108
-  _globals['_INFORESPONSE']._serialized_start=2110
-  _globals['_INFORESPONSE']._serialized_end=2190
+  _globals['_SOLVEREQUEST']._serialized_end=655
+  _globals['_SOLVEREQUEST_EXPORTERATTRSENTRY']._serialized_start=549
+  _globals['_SOLVEREQUEST_EXPORTERATTRSENTRY']._serialized_end=601
+  _globals['_SOLVEREQUEST_FRONTENDATTRSENTRY']._serialized_start=603
+  _globals['_SOLVEREQUEST_FRONTENDATTRSENTRY']._serialized_end=655
+  _globals['_CACHEOPTIONS']._serialized_start=657
+  _globals['_CACHEOPTIONS']._serialized_end=779
+  _globals['_CACHEOPTIONSENTRY']._serialized_start=782
+  _globals['_CACHEOPTIONSENTRY']._serialized_end=924
+  _globals['_CACHEOPTIONSENTRY_ATTRSENTRY']._serialized_start=880
+  _globals['_CACHEOPTIONSENTRY_ATTRSENTRY']._serialized_end=924
+  _globals['_SOLVERESPONSE']._serialized_start=927
+  _globals['_SOLVERESPONSE']._serialized_end=1080
+  _globals['_SOLVERESPONSE_EXPORTERRESPONSEENTRY']._serialized_start=1025
+  _globals['_SOLVERESPONSE_EXPORTERRESPONSEENTRY']._serialized_end=1080
+  _globals['_STATUSREQUEST']._serialized_start=1082
+  _globals['_STATUSREQUEST']._serialized_end=1110
+  _globals['_STATUSRESPONSE']._serialized_start=1113
+  _globals['_STATUSRESPONSE']._serialized_end=1317
+  _globals['_VERTEX']._serialized_start=1320
+  _globals['_VERTEX']._serialized_end=1539
+  _globals['_VERTEXSTATUS']._serialized_start=1542
+  _globals['_VERTEXSTATUS']._serialized_end=1769
+  _globals['_VERTEXLOG']._serialized_start=1771
+  _globals['_VERTEXLOG']._serialized_end=1874
+  _globals['_VERTEXWARNING']._serialized_start=1876
+  _globals['_VERTEXWARNING']._serialized_end=1966
+  _globals['_BYTESMESSAGE']._serialized_start=1968
+  _globals['_BYTESMESSAGE']._serialized_end=1996
+  _globals['_LISTWORKERSREQUEST']._serialized_start=1998
+  _globals['_LISTWORKERSREQUEST']._serialized_end=2034
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=2036
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=2111
+  _globals['_INFOREQUEST']._serialized_start=2113
+  _globals['_INFOREQUEST']._serialized_end=2126
+  _globals['_INFORESPONSE']._serialized_start=2128
+  _globals['_INFORESPONSE']._serialized_end=2208
 # @@protoc_insertion_point(module_scope)
