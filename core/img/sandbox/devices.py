@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from img.sandbox import libc
@@ -11,23 +13,38 @@ from img.sandbox import libc
 _KINDS = {"b": stat.S_IFBLK, "c": stat.S_IFCHR, "u": stat.S_IFCHR, "p": stat.S_IFIFO}
 
 
+@contextmanager
+def openable(folder: str) -> Iterator[str]:
+    """A folder for nodes that can be opened, for the time of the block: what is mounted from there can be ever after, while
+    ``/dev`` itself is mounted so that nodes that a step makes can't. `folder` is where it may be made."""
+    nodes = f"{folder}/.nodes"
+    os.mkdir(nodes, 0o700)
+    libc.mount("tmpfs", nodes, "tmpfs", libc.MS_NOSUID | libc.MS_NOEXEC, "mode=700,size=16k")
+    try:
+        yield nodes
+    finally:
+        libc.umount(nodes, libc.MNT_DETACH)
+        os.rmdir(nodes)
+
+
 def make(item: dict[str, Any]) -> None:
-    """Make the node ``target``, or, where this user namespace may not, mount the host's own node (named from the old
-    root, the current folder) on it. Raises `OSError`."""
+    """Mount a new node at ``target``, or, where this user namespace may make none, the host's own (named from the old
+    root, the current folder). Raises `OSError`."""
     target, source = item["target"], f".{item['source']}"
     os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
     mode, device = wanted(item, source)
-    try:
-        os.mknod(target, mode, device)
-    except PermissionError:
-        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666))
-        libc.mount(source, target, "", libc.MS_BIND)
-        return
-    except FileExistsError:
-        libc.mount(source, target, "", libc.MS_BIND)
-        return
-    os.chmod(target, stat.S_IMODE(mode))
-    os.chown(target, item["uid"] or 0, item["gid"] or 0)
+    with suppress(FileExistsError):
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
+    with openable("/dev") as nodes:
+        own = f"{nodes}/node"
+        try:
+            os.mknod(own, mode, device)
+        except PermissionError:
+            libc.mount(source, target, "", libc.MS_BIND)
+            return
+        os.chmod(own, stat.S_IMODE(mode))
+        os.chown(own, item["uid"] or 0, item["gid"] or 0)
+        libc.mount(own, target, "", libc.MS_BIND)
 
 
 def wanted(item: dict[str, Any], source: str) -> tuple[int, int]:

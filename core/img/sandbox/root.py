@@ -182,21 +182,17 @@ def lay_devices(folder: str, machine: str, flags: int = libc.MS_NODEV) -> None:
     can be opened.
     """
     libc.mount("tmpfs", folder, "tmpfs", libc.MS_NOSUID | libc.MS_NOEXEC | flags, "mode=755,size=64k")
-    nodes = f"{folder}/.nodes"
-    os.mkdir(nodes, 0o700)
-    libc.mount("tmpfs", nodes, "tmpfs", libc.MS_NOSUID | libc.MS_NOEXEC, "mode=700,size=16k")
-    for name in DEVICES:
-        source, place = f"{machine}/dev/{name}", f"{folder}/{name}"
-        try:
-            os.mknod(f"{nodes}/{name}", stat.S_IFCHR | 0o666, os.stat(source).st_rdev)
-            os.chmod(f"{nodes}/{name}", 0o666)
-            source = f"{nodes}/{name}"
-        except PermissionError:
-            pass
-        os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666))
-        libc.mount(source, place, "", libc.MS_BIND)
-    libc.umount(nodes, libc.MNT_DETACH)
-    os.rmdir(nodes)
+    with devices.openable(folder) as nodes:
+        for name in DEVICES:
+            source, place = f"{machine}/dev/{name}", f"{folder}/{name}"
+            try:
+                os.mknod(f"{nodes}/{name}", stat.S_IFCHR | 0o666, os.stat(source).st_rdev)
+                os.chmod(f"{nodes}/{name}", 0o666)
+                source = f"{nodes}/{name}"
+            except PermissionError:
+                pass
+            os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666))
+            libc.mount(source, place, "", libc.MS_BIND)
 
 
 def _sys(own_network: bool, readonly: int) -> None:
