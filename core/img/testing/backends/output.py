@@ -61,6 +61,6 @@ class OutputCases:
 
     def test_what_a_failed_step_said(self, bench: Bench) -> None:
         with pytest.raises(StepFailed) as failed:
-            bench.build(sh("seq 1 1000; echo the reason >&2; printf 'and no end' >&2; exit 4"))
+            bench.build(sh("seq 1 1000; sleep 0.2; echo the reason >&2; printf 'and no end' >&2; exit 4"))
         assert failed.value.tail[-2:] == ("the reason", "and no end")
         assert failed.value.status == 4
